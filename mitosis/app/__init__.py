@@ -1,0 +1,1 @@
+"""The Hydra front door: composes the configuration and hands each job to the launcher."""

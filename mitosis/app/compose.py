@@ -1,0 +1,140 @@
+"""Makes the request for a trial out of a composed configuration."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import re
+from enum import Enum
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from mitosis import identity, launch
+from mitosis.app import variants
+from mitosis.app.callback import settings_of
+from mitosis.errors import ConfigurationRefused, ParameterRefused
+from mitosis.settings import Settings
+
+_QUALIFIED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")  # an identifier chain: a.b.c
+
+
+def experiment_name(config: DictConfig, choices: dict[str, Any] | None = None) -> str:
+    """The name of the chosen experiment; where no group chose it, the last part of its module's name."""
+    if choices is None:
+        from hydra.core.hydra_config import HydraConfig
+
+        choices = dict(HydraConfig.get().runtime.choices)
+    chosen = choices.get("experiment")
+    if chosen:
+        return str(chosen)
+    return str(OmegaConf.select(config, "experiment.module") or "experiment").rpartition(".")[2]
+
+
+def request(config: DictConfig, hydra: DictConfig) -> launch.Request:
+    """The trial that `config` asks for. Raises ConfigurationRefused where it asks for what cannot be."""
+    settings = settings_of(config)
+    seed = _seed(config)
+    module, function = _entry_point(config)
+    params = _resolved(config, seed)
+    tracked = identity.seed_free(params, _resolved(config, seed + 1), _unresolved(config))
+    chosen = variants.chosen(hydra)
+    return launch.Request(
+        experiment=experiment_name(config, dict(hydra.runtime.choices)),
+        module=module,
+        function=function,
+        input_patterns=tuple(config.experiment.inputs),
+        params=params,
+        tracked=tracked,
+        seed=seed,
+        label=chosen.label,
+        variants=chosen.variants,
+        settings=settings,
+        overrides=tuple(hydra.overrides.task),
+        job=job_number(hydra),
+        instantiate=_has_target(params),
+        changed_settings=_changed(settings),
+    )
+
+
+def job_number(hydra: DictConfig) -> int | None:
+    """The index of this job in its sweep; None in a single run, where Hydra leaves it missing."""
+    return None if OmegaConf.is_missing(hydra.job, "num") else int(hydra.job.num)
+
+
+def _seed(config: DictConfig) -> int:
+    try:
+        seed = OmegaConf.select(config, "seed", throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigurationRefused(f"seed: {_first_line(error)}", "give an integer: seed=0") from error
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        todo = "give an integer: seed=0 (conf/seed.yaml holds the default)"
+        raise ConfigurationRefused(f"the seed is {seed!r}, which is no integer", todo)
+    return seed
+
+
+def _entry_point(config: DictConfig) -> tuple[str, str]:
+    experiment = OmegaConf.select(config, "experiment")
+    todo = "conf/experiment/NAME.yaml holds `module: package.module` and, unless it is run, `function: name`"
+    try:
+        module, function = str(experiment.module), str(experiment.function)
+    except (MissingMandatoryValue, AttributeError) as error:
+        raise ConfigurationRefused("the experiment names no module", todo) from error
+    for key, value in (("module", module), ("function", function)):
+        if not _QUALIFIED.fullmatch(value):
+            raise ConfigurationRefused(f"experiment.{key} is {value!r}, which is no name of Python", todo)
+    return module, function
+
+
+def _resolved(config: DictConfig, seed: int) -> Any:
+    """`params` as plain values, resolved as if the seed were `seed`."""
+    trial = copy.deepcopy(config)
+    OmegaConf.set_readonly(trial, False)
+    trial.seed = seed
+    if "params" not in trial or trial.params is None:
+        return {}
+    try:
+        params = OmegaConf.to_container(trial.params, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = getattr(error, "full_key", "params")
+        raise ConfigurationRefused(
+            f"{key} has no value (it is ??? in the configuration)", f"give one: {key}=VALUE"
+        ) from error
+    except OmegaConfBaseException as error:
+        raise ConfigurationRefused(f"params: {_first_line(error)}", "see it with: --cfg job --resolve") from error
+    if not isinstance(params, dict):
+        raise ParameterRefused("params is no mapping", "params holds the keyword arguments of the experiment")
+    if "seed" in params:
+        raise ParameterRefused(
+            "params.seed: the seed is never a parameter",
+            "remove it from the parameter group and give it as: seed=7",
+        )
+    return params
+
+
+def _unresolved(config: DictConfig) -> Any:
+    if "params" not in config or config.params is None:
+        return {}
+    return OmegaConf.to_container(config.params, resolve=False)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _has_target(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "_target_" in value or any(_has_target(v) for v in value.values())
+    return isinstance(value, list | tuple) and any(_has_target(v) for v in value)
+
+
+def _changed(settings: Settings) -> dict[str, Any]:
+    """The settings that are not the defaults, as JSON values."""
+    defaults = Settings()
+    changed = {}
+    for item in dataclasses.fields(Settings):
+        value = getattr(settings, item.name)
+        if value != getattr(defaults, item.name):
+            changed[item.name] = value.value if isinstance(value, Enum) else value
+    return changed

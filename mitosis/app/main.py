@@ -1,0 +1,111 @@
+"""Takes the command line, hands it to Hydra, and turns the end of it into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mitosis import launch
+from mitosis.app import config as configuration
+from mitosis.app import state
+from mitosis.errors import ConfigurationRefused
+from mitosis.launch import Display
+from mitosis.trial import Status
+
+INTERRUPTED = 130
+
+
+def _split(argv: Sequence[str]) -> tuple[str, str | None, list[str]]:
+    """Config name, config directory, and the arguments that are Hydra's; -cd is made absolute."""
+    taken = {"-cn": "name", "--config-name": "name", "-cp": "path", "--config-path": "path"}
+    taken |= {"-cd": "dir", "--config-dir": "dir"}
+    found: dict[str, str] = {}
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag not in taken:
+            rest.append(word)
+            continue
+        if not equals:
+            value = next(words, "")
+        if not value:
+            raise ConfigurationRefused(f"{flag} needs a value", "see `mitosis --help`")
+        found[taken[flag]] = value
+    if "dir" in found:
+        rest += ["--config-dir", os.path.abspath(found["dir"])]  # noqa: PTH100 - no symlinks resolved
+    return found.get("name", "config").removesuffix(".yaml"), found.get("path"), rest
+
+
+def _conf(repository: Path, given: str | None) -> Path:
+    conf = Path(given).absolute() if given is not None else repository / "conf"
+    if not conf.is_dir():
+        raise ConfigurationRefused(
+            f"there is no configuration directory {conf}",
+            "`mitosis init .` makes one with an example; or name yours: -cp DIR",
+        )
+    return conf
+
+
+def run(argv: Sequence[str], display: Display) -> int:
+    """Run Hydra with `argv`; returns the exit code of design.md.
+
+    Raises Refused where nothing ran, InternalError for a fault of ours.
+    """
+    name, directory, rest = _split(argv)
+    repository = launch.repository(Path.cwd())
+    conf = _conf(repository, directory)
+    if not (conf / f"{name}.yaml").is_file():
+        raise ConfigurationRefused(
+            f"there is no configuration {name}.yaml in {conf}", "`mitosis init .` makes one; or name yours: -cn NAME"
+        )
+    invocation = state.Invocation(repository, display)
+    state.begin(invocation)
+    configuration.register(name)
+    os.chdir(repository)
+    code = _hydra(rest, conf)
+    if invocation.error is not None:
+        raise invocation.error
+    if invocation.verdict is None:
+        return code  # --cfg, --info, or Hydra's own refusal
+    return _exit_code(invocation, code)
+
+
+def _hydra(rest: list[str], conf: Path) -> int:
+    """Hydra's own exit code, with its parser's 2 (wrong usage) as ours, 1."""
+    import hydra
+
+    from mitosis.app.task import task
+
+    sys.argv = ["mitosis", *rest]
+    decorated = hydra.main(version_base="1.3", config_path=str(conf), config_name=configuration.PRIMARY)(task)
+    try:
+        decorated()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            sys.stderr.write(f"{ended.code}\n")
+            return 1
+        return 1 if ended.code == 2 else int(ended.code or 0)
+    return 0
+
+
+def _exit_code(invocation: state.Invocation, code: int) -> int:
+    """0 when every trial succeeded, 2 when one did not, 130 when interrupted; 1 when none was begun."""
+    verdict = invocation.verdict
+    assert verdict is not None
+    statuses = (
+        [t.status for t in invocation.trials] if verdict.sweep is None else launch.sweep_statuses(verdict)
+    )
+    if verdict.sweep is not None:
+        invocation.display.sweep_finished(verdict)
+    if code == INTERRUPTED or Status.INTERRUPTED in statuses:
+        return INTERRUPTED
+    if any(s is not Status.SUCCEEDED for s in statuses):
+        return 2
+    return code if statuses else code or 1
+
+

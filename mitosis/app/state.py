@@ -1,0 +1,57 @@
+"""What a process of an invocation knows: the driver its display and its trials, a worker the gate's verdict."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mitosis.errors import MitosisError
+from mitosis.launch import Display, Plain, Verdict
+from mitosis.trial import Trial
+
+
+@dataclass
+class Invocation:
+    """One command line, in the process that the user started."""
+
+    repository: Path
+    display: Display
+    pid: int = field(default_factory=os.getpid)
+    verdict: Verdict | None = None
+    trials: list[Trial] = field(default_factory=list)  # that ran in this process
+    error: MitosisError | None = None  # why nothing ran
+
+
+_invocation: Invocation | None = None
+_verdict: Verdict | None = None
+
+
+def begin(invocation: Invocation) -> None:
+    """Remember the invocation of this process."""
+    global _invocation
+    _invocation = invocation
+
+
+def invocation() -> Invocation | None:
+    """The invocation where this process is its driver, else None."""
+    return _invocation if _invocation is not None and _invocation.pid == os.getpid() else None
+
+
+def display() -> Display:
+    """The driver's display, or a plain one in a worker."""
+    driver = invocation()
+    return driver.display if driver is not None else Plain()
+
+
+def present(verdict: Verdict | None) -> None:
+    """Lay the gate's verdict down for the task that starts next."""
+    global _verdict
+    _verdict = verdict
+
+
+def take() -> Verdict | None:
+    """Take the verdict away: it holds for one task."""
+    global _verdict
+    verdict, _verdict = _verdict, None
+    return verdict

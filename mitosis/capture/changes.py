@@ -1,0 +1,298 @@
+"""What differs between a working tree and its commit, however the user's git is configured.
+
+Counted as a change: whatever `git status` shows; untracked files that no `.gitignore` names (the private
+lists `info/exclude` and `core.excludesFile` do not count, they are not part of the project); edits under
+the flags assume-unchanged and skip-worktree; and the same inside every submodule that is checked out.
+Not a change: what a `.gitignore` names, and files that a sparse checkout leaves out. A clean filter
+(`.gitattributes`) decides as it does for git: a file is unchanged when what git would store is unchanged.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mitosis.capture import git
+from mitosis.errors import DirtyRepository, RepositoryRefused
+
+Kind = Literal[
+    "conflict", "modified", "staged", "deleted", "retyped", "mode", "submodule", "flagged",
+    "untracked", "excluded",
+]  # fmt: skip
+
+_WORDS: Mapping[Kind, str] = {  # also the order in which a message names them
+    "conflict": "in conflict",
+    "modified": "modified",
+    "staged": "staged",
+    "deleted": "deleted",
+    "retyped": "of another type (file, link, directory)",
+    "mode": "with another executable bit",
+    "submodule": "submodule at another commit",
+    "flagged": "changed under assume-unchanged or skip-worktree",
+    "untracked": "untracked",
+    "excluded": "untracked (ignored only by your own git settings)",
+}
+
+_LETTERS: Mapping[str, Kind] = {"D": "deleted", "T": "retyped", "A": "staged"}
+
+_STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-ahead-behind", "--no-renames",
+           "--untracked-files=no", "--ignore-submodules=dirty")  # fmt: skip
+# `git status` cannot be told to leave out info/exclude, so untracked files are asked for here.
+_LIST = ("ls-files", "-z", "-v", "--stage", "--others", "--exclude-per-directory=.gitignore")
+
+_NAMED = 10  # files that a refusal names before it counts
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path, relative to the top of the repository (`/` between, ends in `/` for a nested repository)."""
+
+    path: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingTree:
+    """A working tree against its commit: the changes of its own, and what its submodules look like."""
+
+    commit: str  # full hash
+    branch: str | None  # None: detached
+    own: tuple[Change, ...]
+    flagged: tuple[str, ...] = ()  # present paths under assume-unchanged or skip-worktree, changed or not
+    submodules: Mapping[str, WorkingTree] = field(default_factory=dict)  # by path; the checked-out ones
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All changes, submodules included, sorted by path."""
+        inner = (
+            Change(f"{path}/{change.path}", change.kind)
+            for path, tree in self.submodules.items()
+            for change in tree.changes
+        )
+        return tuple(sorted({*self.own, *inner}, key=lambda change: (change.path, change.kind)))
+
+
+def look(repository: Path) -> WorkingTree:
+    """The state of the working tree whose top is `repository`.
+
+    Two git processes where nothing is odd. Raises RepositoryRefused where git cannot tell, and where
+    there is no commit yet.
+    """
+    tree = _look(repository)
+    if not tree.commit:
+        raise RepositoryRefused(
+            f"{git.shown(str(repository))} has no commit on branch {tree.branch} yet, so nothing can be recorded",
+            "make the first one: git add -A, then git commit -m 'first commit'",
+        )
+    return tree
+
+
+def _look(repository: Path) -> WorkingTree:
+    settings = _strict(repository)
+    extra = _fixed(repository)
+    commit, branch, tracked, modes = _status(repository, settings, extra)
+    if modes or any(change.kind == "retyped" for change in tracked):
+        held = _held(repository)
+        if len(held) < len(settings):
+            settings = held
+            commit, branch, tracked, _ = _status(repository, settings, extra)
+    untracked, flagged, links = _list(repository, settings, extra)
+    own = [*tracked, *_untracked(repository, untracked)]
+    if flagged:
+        with private_index(repository, flagged) as index:
+            seen = {change.path for change in tracked}
+            _, _, unhidden, _ = _status(repository, settings, {**extra, **index})
+            hidden = set(flagged)
+            own += [Change(c.path, "flagged") for c in unhidden if c.path in hidden and c.path not in seen]
+    submodules = {}
+    for path, recorded in links.items():
+        inner = _submodule(repository / path)
+        if inner is None:
+            continue
+        submodules[path] = inner
+        if inner.commit != recorded:
+            own.append(Change(path, "submodule"))
+    own += [Change(f"{path}/", "untracked") for path in links if _strangers(repository / path)]
+    return WorkingTree(commit, branch, tuple(dict.fromkeys(own)), tuple(flagged), submodules)
+
+
+def refusal(repository: Path, tree: WorkingTree) -> DirtyRepository:
+    """The error that names the changes of `tree` (at most ten files, then a count) and the ways out."""
+    changes = sorted(tree.changes, key=lambda change: (list(_WORDS).index(change.kind), change.path))
+    groups: dict[Kind, list[str]] = {}
+    for change in changes[:_NAMED]:
+        groups.setdefault(change.kind, []).append(git.shown(change.path))
+    parts = [f"{_WORDS[kind]}: {', '.join(paths)}" for kind, paths in groups.items()]
+    if len(changes) > _NAMED:
+        parts.append(f"and {len(changes) - _NAMED} more")
+    count = "1 change" if len(changes) == 1 else f"{len(changes)} changes"
+    return DirtyRepository(
+        f"{git.shown(str(repository))} has {count} that commit {tree.commit[:7]} does not hold; "
+        + "; ".join(parts),
+        _ways_out({change.kind for change in changes}),
+    )
+
+
+def _ways_out(kinds: set[Kind]) -> str:
+    if "conflict" in kinds:
+        return "solve the conflicts and commit, or abort what brought them (`git status` says how)"
+    ways = []
+    if kinds - {"mode"}:
+        ways.append("commit them (git add -A, then git commit)")
+    if "mode" in kinds:
+        ways.append("record the executable bit (git update-index --chmod=+x or -x FILE, then git commit)")
+    if "flagged" in kinds:
+        ways[0] += " after git update-index --no-assume-unchanged --no-skip-worktree FILE"
+    if kinds & {"untracked", "excluded"}:
+        ways.append("name what is no code or data of yours in the .gitignore of the repository")
+    if "submodule" in kinds:
+        ways.append("go back to the recorded commit (git submodule update)")
+    ways.append("run from a snapshot of the files as they are: mitosis.on_dirty=snapshot")
+    return ", or ".join(ways)
+
+
+@contextmanager
+def private_index(repository: Path, flagged: tuple[str, ...] | list[str]) -> Iterator[dict[str, str]]:
+    """A copy of the index without the flags on the paths `flagged`; yields the variables that select it."""
+    with tempfile.TemporaryDirectory(prefix="mitosis-index-") as folder:
+        index = Path(folder) / "index"
+        with suppress(FileNotFoundError):  # no index at all: nothing is staged
+            shutil.copy2(git.directory(repository) / "index", index)  # keeps the time that git compares with
+        variables = {"GIT_INDEX_FILE": str(index)}
+        paths = b"\0".join(os.fsencode(path) for path in flagged)
+        for flag in ("--no-assume-unchanged", "--no-skip-worktree") if flagged else ():
+            git.run(repository, "update-index", flag, "-z", "--stdin", stdin=paths, extra=variables)
+        yield variables
+
+
+def _strict(repository: Path) -> tuple[str, ...]:
+    """Settings under which git sees modes, links and the case of names, whatever the user's say."""
+    try:
+        folded = (repository / ".GIT").samefile(repository / ".git")
+    except OSError:
+        folded = False
+    # Where the file system folds case, git has to know, or every renamed file is two files.
+    return ("core.fileMode=true", "core.symlinks=true", *(() if folded else ("core.ignoreCase=false",)))
+
+
+def _held(repository: Path) -> tuple[str, ...]:
+    """The settings of `_strict` that the file system can honour: on some every file is executable."""
+    strict = list(_strict(repository))
+    try:
+        with tempfile.TemporaryDirectory(prefix="mitosis-probe-", dir=git.directory(repository)) as folder:
+            probe = Path(folder) / "probe"
+            probe.touch()
+            modes = []
+            for mode in (0o600, 0o700):
+                probe.chmod(mode)
+                modes.append(probe.stat().st_mode & 0o100)
+            if modes[0] or not modes[1]:
+                strict.remove("core.fileMode=true")
+            try:
+                (Path(folder) / "link").symlink_to("probe")
+            except OSError:
+                strict.remove("core.symlinks=true")
+    except PermissionError:  # a read-only .git: nothing to be learnt, so nothing is forgiven
+        pass
+    return tuple(strict)
+
+
+def _fixed(repository: Path) -> dict[str, str]:
+    """Variables that stop git from taking a repository further up for a broken one at `repository`."""
+    above = str(repository.parent)
+    return {} if os.pathsep in above else {"GIT_CEILING_DIRECTORIES": above}
+
+
+def _status(
+    repository: Path, settings: tuple[str, ...], extra: Mapping[str, str]
+) -> tuple[str, str | None, list[Change], bool]:
+    """Commit (empty: none yet), branch, changes of tracked files, and whether any is one of mode only.
+
+    Reads the format of git-status(1), "Porcelain Format Version 2" with -z and without renames.
+    """
+    commit, branch, modes = "", None, False
+    changes: list[Change] = []
+    for record in git.run(repository, *_STATUS, settings=settings, extra=extra).split(b"\0"):
+        line = os.fsdecode(record)
+        if line.startswith("# branch.oid "):
+            commit = line.removeprefix("# branch.oid ").replace("(initial)", "")
+        elif line.startswith("# branch.head "):
+            name = line.removeprefix("# branch.head ")
+            branch = None if name == "(detached)" else name
+        elif line.startswith("u "):
+            changes.append(Change(line.split(" ", 10)[10], "conflict"))
+        elif line.startswith("1 "):
+            _, states, link, _, index, work, head_blob, index_blob, path = line.split(" ", 8)
+            bit = states[1] == "M" and index != work
+            modes = modes or bit
+            only_mode = bit or (states[1] == "." and head_blob == index_blob)
+            changes.append(Change(path, _kind(states, link, only_mode)))
+    return commit, branch, changes, modes
+
+
+def _kind(states: str, link: str, only_mode: bool) -> Kind:
+    staged, changed = states
+    last = staged if changed == "." else changed
+    if last in "DTA":
+        return _LETTERS[last]
+    if link.startswith("S"):
+        return "submodule"
+    if only_mode:
+        return "mode"
+    return "modified" if changed == "M" else "staged"
+
+
+def _list(
+    repository: Path, settings: tuple[str, ...], extra: Mapping[str, str]
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Untracked paths, present paths that carry a hiding flag, and submodules with the staged commit.
+
+    Reads the format of git-ls-files(1) with -v and --stage: `H 100644 <blob> 0<TAB>path`, `? path`.
+    """
+    untracked: list[str] = []
+    flagged: list[str] = []
+    links: dict[str, str] = {}
+    for record in git.run(repository, *_LIST, settings=settings, extra=extra).split(b"\0"):
+        if not record or record.startswith((b"H 10", b"H 12")):  # nearly all: tracked, and no flag on it
+            continue
+        line = os.fsdecode(record)
+        if line.startswith("? "):
+            untracked.append(line[2:])
+            continue
+        words, _, path = line.partition("\t")
+        tag, mode, identity, stage = words.split(" ")
+        if tag.islower() or (tag == "S" and os.path.lexists(repository / path)):
+            flagged.append(path)
+        if mode == "160000" and stage == "0":
+            links[path] = identity
+    return untracked, flagged, links
+
+
+def _untracked(repository: Path, paths: list[str]) -> list[Change]:
+    """Untracked paths as changes; those that only the user's private lists ignore are told apart."""
+    if not paths:
+        return []
+    answer = git.run(repository, "ls-files", "-z", "--others", "--exclude-standard")
+    usual = {os.fsdecode(path) for path in answer.split(b"\0")}
+    return [Change(path, "untracked" if path in usual else "excluded") for path in paths]
+
+
+def _submodule(path: Path) -> WorkingTree | None:
+    """The state of a submodule; None where it is not checked out (its files are just not there)."""
+    if path.is_symlink() or not os.path.lexists(path / ".git"):
+        return None
+    return _look(path)
+
+
+def _strangers(path: Path) -> bool:
+    """Whether files lie in the place of a submodule that is not checked out: git shows none of them."""
+    if path.is_symlink() or not path.is_dir() or os.path.lexists(path / ".git"):
+        return False
+    with os.scandir(path) as entries:
+        return any(entries)

@@ -1,0 +1,72 @@
+"""Closes a trial whose execution is over: outcome, figures, HTML, trial.json and, last, its row."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from mitosis.errors import MitosisError
+from mitosis.folder import TrialFolder
+from mitosis.trial import Failure, Outcome, Remark, Status, Trial, TrialSpec, from_plain, plain, utc_now
+
+if TYPE_CHECKING:
+    from mitosis.store.store import Store
+
+
+def guard_outcome(folder: TrialFolder) -> Outcome | None:
+    """What the guard wrote before the kernel ended; None where it wrote nothing that is whole."""
+    document = folder.read_json(folder.outcome)
+    if not isinstance(document, dict):
+        return None
+    try:
+        return from_plain(Outcome, document)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def decide(written: Outcome | None, status: Status, reason: str) -> Outcome:
+    """The outcome from what the guard wrote and from what the launcher saw (`status`, `reason`).
+
+    A success that the guard wrote is a success, whatever came after it; for everything else
+    the launcher knows better why the experiment stopped.
+    """
+    if written is not None and written.status is Status.SUCCEEDED:
+        return written
+    if written is None:
+        return Outcome(status, utc_now(), error=Failure(status.value, reason))
+    if status is Status.FAILED:
+        return written
+    trace = written.error.traceback if written.error else ""
+    return dataclasses.replace(written, status=status, error=Failure(status.value, reason, trace))
+
+
+def close(store: Store, spec: TrialSpec, outcome: Outcome, figure_formats: tuple[str, ...]) -> Trial:
+    """Write everything that a finished trial leaves behind and end its row; returns the trial.
+
+    A report that cannot be made is a note on the trial: the numbers are never lost for a page.
+    """
+    folder = TrialFolder(spec.folder)
+    try:
+        outcome = _show(folder, spec, outcome, figure_formats)
+    except (MitosisError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        remark = Remark("no_report", f"the report could not be made: {error}", str(folder.html))
+        outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
+    trial = Trial(spec, outcome)
+    folder.write_json(folder.outcome, plain(outcome))
+    folder.write_json(folder.trial_json, plain(trial))
+    store.finish(spec.id, outcome)
+    return trial
+
+
+def _show(folder: TrialFolder, spec: TrialSpec, outcome: Outcome, formats: tuple[str, ...]) -> Outcome:
+    """Extract the figures and render the HTML from the notebook as it was saved."""
+    import nbformat
+
+    from mitosis.folder import write_atomic
+    from mitosis.notebook import report
+
+    notebook = nbformat.read(folder.notebook, as_version=4)
+    figures = tuple(report.figures(notebook, folder.figures, formats))
+    outcome = dataclasses.replace(outcome, figures=figures)
+    write_atomic(folder.html, report.html(notebook, Trial(spec, outcome)).encode())
+    return outcome

@@ -1,0 +1,58 @@
+"""The tree of errors: every message says what happened, to which thing, and what to do next."""
+
+from __future__ import annotations
+
+
+class MitosisError(Exception):
+    """An expected error; `str()` of it is the one or two lines that the user reads.
+
+    `what` says what happened and to which thing, `todo` what to do next.
+    """
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        self.what = what
+        self.todo = todo
+        super().__init__(what, todo)
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  {self.todo}" if self.todo else self.what
+
+
+class Refused(MitosisError):
+    """Nothing ran and nothing was recorded: a precondition does not hold, or the usage is wrong."""
+
+
+class RepositoryRefused(Refused):
+    """No usable repository: none, bare, unborn, owned by somebody else, or git is missing."""
+
+
+class DirtyRepository(Refused):
+    """The working tree is not what the commit says."""
+
+
+class ConfigurationRefused(Refused):
+    """The composed configuration asks for something that cannot be."""
+
+
+class ParameterRefused(ConfigurationRefused):
+    """A parameter has no canonical form; the message names its key."""
+
+
+class VariantRedefined(Refused):
+    """The name of a variant is locked to other content."""
+
+
+class TrialNotFound(Refused):
+    """No trial, or more than one, answers to the name given."""
+
+
+class StoreRefused(Refused):
+    """The store cannot be used: newer schema, unreachable, no permission, no locks."""
+
+
+class TrialRefused(Refused):
+    """The trial cannot be made: its folder cannot be written, an input is missing."""
+
+
+class InternalError(MitosisError):
+    """A fault of mitosis itself that was foreseen (an invariant does not hold)."""

@@ -1,0 +1,225 @@
+"""The guard inside the kernel of a trial: times the call, keeps the result and writes the outcome."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from mitosis.kernel import contract
+
+OUTCOME = "outcome.json"
+RESULT = "result.pkl"
+
+
+@dataclass
+class _Watch:
+    """The one trial that this process executes; None outside a trial, where nothing is recorded."""
+
+    folder: Path
+    armed: bool = False  # the next cell is the call
+    calling: bool = False
+    begun: tuple[float, float] = (0.0, 0.0)
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    written: bool = False
+    notes: list[dict[str, str]] = field(default_factory=list)
+
+
+_watch: _Watch | None = None
+
+
+def begin(options: str) -> None:
+    """Begin to watch over a trial; `options` is JSON: folder, source_roots, figure_formats."""
+    global _watch
+    given = json.loads(options)
+    _watch = _Watch(folder=Path(given["folder"]))
+    _prefer(given["source_roots"])
+    shell = _shell()
+    shell.events.register("pre_run_cell", _before_cell)
+    shell.events.register("post_run_cell", _after_cell)
+    # matplotlib's inline backend reads its formats from here when it is first used
+    shell.config.InlineBackend.figure_formats = set(given["figure_formats"])
+    from mitosis.kernel import figures
+
+    figures.name_by_title(shell)
+
+
+def _shell() -> Any:
+    from IPython import get_ipython
+
+    return get_ipython()  # type: ignore[no-untyped-call]
+
+
+def _prefer(source_roots: list[str]) -> None:
+    """Let a repository that itself holds a package `mitosis` provide all of it but this guard."""
+    import mitosis
+
+    for root in reversed(source_roots):
+        package = Path(root, "mitosis")
+        if (package / "__init__.py").is_file() and str(package) not in mitosis.__path__:
+            mitosis.__path__.insert(0, str(package))
+
+
+def plan(run: Callable[..., Any], params: Mapping[str, Any]) -> str:
+    """How to call `run`, as JSON: `{"by_keyword": bool}`, or `{"error": message}` where it cannot be called."""
+    try:
+        keyword = contract.by_keyword(run, params)
+    except contract.ContractError as error:
+        _write_failure("ContractError", str(error), "")
+        return json.dumps({"error": str(error)})
+    if _watch is not None:
+        _watch.armed = True
+    return json.dumps({"by_keyword": keyword})
+
+
+def _cpu() -> float:
+    mine = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return mine.ru_utime + mine.ru_stime + children.ru_utime + children.ru_stime
+
+
+def _before_cell(_info: Any) -> None:
+    if _watch is not None and _watch.armed:
+        _watch.armed, _watch.calling = False, True
+        _watch.begun = (time.perf_counter(), _cpu())
+
+
+def _after_cell(result: Any) -> None:
+    if _watch is None:
+        return
+    if _watch.calling:
+        _watch.calling = False
+        _watch.seconds = time.perf_counter() - _watch.begun[0]
+        _watch.cpu_seconds = _cpu() - _watch.begun[1]
+    error = result.error_before_exec or result.error_in_exec
+    if error is not None and not _watch.written:
+        _write_failure(_kind(error), _message(error), user_traceback(error))
+
+
+def _kind(error: BaseException) -> str:
+    module = type(error).__module__
+    name = type(error).__qualname__
+    return name if module in ("builtins", contract.__name__) else f"{module}.{name}"
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as failed:  # a user's __str__ may raise anything
+        return f"<its message cannot be shown: {type(failed).__name__}>"
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback of `error` without the frames of IPython, of the notebook's cells and of mitosis."""
+    if isinstance(error, contract.ContractError):
+        return ""
+    try:
+        shown = traceback.TracebackException.from_exception(error, compact=True)
+    except Exception as failed:  # a user's exception may not even be describable
+        return f"<the traceback cannot be shown: {type(failed).__name__}: {failed}>\n"
+    linked: list[traceback.TracebackException | None] = [shown]
+    seen: set[int] = set()
+    while linked:
+        part = linked.pop()
+        if part is None or id(part) in seen:
+            continue
+        seen.add(id(part))
+        part.stack = traceback.StackSummary.from_list([f for f in part.stack if _of_user(f.filename)])
+        linked += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]
+    return "".join(shown.format())
+
+
+def _of_user(filename: str) -> bool:
+    ours = str(Path(__file__).parent)
+    hidden = (f"{os.sep}IPython{os.sep}", f"{os.sep}ipykernel", "<frozen importlib")
+    return not filename.startswith((ours, "<ipython-input")) and not any(h in filename for h in hidden)
+
+
+def report(result: Any) -> None:
+    """Show the metrics of `result` and, inside a trial, keep the result and write the outcome."""
+    try:
+        reading = contract.read(result)
+    except contract.ContractError as error:
+        _write_failure("ContractError", str(error), "")
+        raise
+    _show(reading)
+    if _watch is None:
+        return
+    _watch.notes += reading.left_out
+    _keep(result)
+    _write({"status": "succeeded", "main": reading.main, "metrics": reading.metrics, "error": None})
+
+
+def _show(reading: contract.Reading) -> None:
+    from IPython.display import display
+
+    rows = {"main": reading.main, **reading.metrics}
+    width = max(len(name) for name in rows)
+    text = "\n".join(f"{name:<{width}}  {contract.shown(value)}" for name, value in rows.items())
+    display(_Table(text, rows))  # type: ignore[no-untyped-call]
+
+
+class _Table:
+    """Metrics as text for the terminal and as a table for the page."""
+
+    def __init__(self, text: str, rows: Mapping[str, Any]) -> None:
+        self._text = text
+        self._rows = rows
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        cells = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(contract.shown(value))}</td></tr>"
+            for name, value in self._rows.items()
+        )
+        return f"<table>{cells}</table>"
+
+
+def _keep(result: Any) -> None:
+    """The whole result as result.pkl; one that cannot be pickled is a note, not a failure."""
+    assert _watch is not None
+    import cloudpickle
+
+    try:
+        content = cloudpickle.dumps(result)
+    except Exception as error:  # a user's object may raise anything while it is pickled
+        what = f"the result cannot be pickled ({type(error).__name__}: {error}); metrics are kept"
+        _watch.notes.append({"kind": "result_not_kept", "what": what, "where": RESULT})
+        return
+    _replace(_watch.folder / RESULT, content)
+
+
+def _write_failure(kind: str, message: str, trace: str) -> None:
+    error = {"kind": kind, "message": message, "traceback": trace}
+    _write({"status": "failed", "main": None, "metrics": {}, "error": error})
+
+
+def _write(outcome: dict[str, Any]) -> None:
+    if _watch is None or _watch.written:
+        return
+    outcome["finished_at"] = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    outcome |= {"seconds": _watch.seconds, "cpu_seconds": _watch.cpu_seconds, "notes": _watch.notes}
+    _replace(_watch.folder / OUTCOME, json.dumps(outcome).encode())
+    _watch.written = True
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write by temporary file and rename, so that what exists is whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)

@@ -1,0 +1,327 @@
+"""One trial from the gate to its row: the whole story of a launch."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import mitosis
+from mitosis import closing, identity
+from mitosis.capture import code, environment, inputs
+from mitosis.errors import ConfigurationRefused, MitosisError, TrialRefused
+from mitosis.folder import TrialFolder
+from mitosis.settings import Settings, WorkingDirectory
+from mitosis.trial import CodeState, Failure, Outcome, Remark, Status, Trial, TrialSpec, Variant, new_id, plain, utc_now
+
+if TYPE_CHECKING:
+    from mitosis.store.store import Store
+
+
+class Display(Protocol):
+    """What shows a trial while it runs."""
+
+    def started(self, spec: TrialSpec) -> None:
+        """The trial's row exists, its kernel is about to start."""
+
+    def stream(self, name: str, text: str) -> None:
+        """The experiment wrote `text` to `name`, stdout or stderr."""
+
+    def finished(self, trial: Trial) -> None:
+        """The trial is closed."""
+
+    def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
+        """The gate is passed and the sweep is filed; its jobs are launched next."""
+
+    def sweep_finished(self, verdict: Verdict) -> None:
+        """Hydra has returned; what became of the jobs stands in the store."""
+
+
+class Plain:
+    """The display of a worker: the experiment's output as it comes, nothing else."""
+
+    def started(self, spec: TrialSpec) -> None:
+        """Say nothing."""
+
+    def stream(self, name: str, text: str) -> None:
+        """Hand the text on to the stream of the same name."""
+        stream = sys.stderr if name == "stderr" else sys.stdout
+        stream.write(text)
+        stream.flush()
+
+    def finished(self, trial: Trial) -> None:
+        """Say nothing."""
+
+    def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
+        """Say nothing."""
+
+    def sweep_finished(self, verdict: Verdict) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate found, once for the whole invocation; it travels to the workers by pickle."""
+
+    code: CodeState
+    root: str  # absolute
+    store: str  # URL
+    version: str  # of mitosis
+    sweep: str | None = None
+    notes: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The trials of one multirun: its id, its command line, and how many there will be, where known."""
+
+    id: str
+    command: tuple[str, ...]
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One trial as the configuration asks for it."""
+
+    experiment: str
+    module: str
+    function: str
+    input_patterns: tuple[str, ...]
+    params: Mapping[str, Any]  # resolved
+    tracked: Any  # what is hashed: as params, seed-dependent leaves as their text
+    seed: int
+    label: str
+    variants: tuple[Variant, ...]
+    settings: Settings
+    overrides: tuple[str, ...] = ()
+    job: int | None = None
+    instantiate: bool = False  # does `params` hold `_target_`
+    changed_settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def repository(start: Path) -> Path:
+    """The top of the working tree around `start`; raises RepositoryRefused."""
+    return code.find_repository(start)
+
+
+def gate(repository: Path, settings: Settings, sweep: Sweep | None = None) -> Verdict:
+    """Check, before anything is launched, that the record can be true; make root and store ready.
+
+    Raises Refused in one of its kinds; nothing is recorded then.
+    """
+    from mitosis import settle
+
+    root = _root(repository, settings.root)
+    state = code.inspect(repository)
+    if settings.project is not None:
+        state = _replace(state, project=settings.project)
+    url = settings.store or os.environ.get("MITOSIS_STORE") or f"sqlite:///{root / 'mitosis.db'}"
+    _make_root(repository, root)
+    with open_store(url) as store:
+        settle.settle(store)
+        if sweep is not None:
+            store.begin_sweep(sweep.id, state.project, " ".join(sweep.command), sweep.size, utc_now())
+    remarks = [code.keep(repository, state.commit), settle.leave_pointer(repository, root, url)]
+    return Verdict(state, str(root), url, mitosis.__version__, sweep.id if sweep else None, tuple(r for r in remarks if r))
+
+
+def _replace(state: CodeState, **changes: Any) -> CodeState:
+    import dataclasses
+
+    return dataclasses.replace(state, **changes)
+
+
+def open_store(url: str) -> Store:
+    """The store at `url`, made or upgraded where needed; raises StoreRefused."""
+    from mitosis.store.store import Store
+
+    return Store.open(url)
+
+
+def _root(repository: Path, given: str) -> Path:
+    """The absolute root. Refused: the repository's top, what holds tracked files, what lies in .git."""
+    root = Path(os.path.abspath(repository / Path(given).expanduser()))  # noqa: PTH100 - no symlinks resolved
+    todo = "choose an untracked directory: mitosis.root=trials"
+    if root == repository or root in repository.parents:
+        raise ConfigurationRefused(f"mitosis.root={given} is the repository itself or holds it: {root}", todo)
+    if ".git" in root.parts or root.is_relative_to(code.git_common_dir(repository)):
+        raise ConfigurationRefused(f"mitosis.root={given} lies inside git's own directory: {root}", todo)
+    if root.exists() and not root.is_dir():
+        raise ConfigurationRefused(f"mitosis.root={given} is not a directory: {root}", todo)
+    if root.is_relative_to(repository) and code.tracked_under(repository, root):
+        raise ConfigurationRefused(f"mitosis.root={given} holds files that git tracks: {root}", todo)
+    return root
+
+
+def _make_root(repository: Path, root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        ignore = root / ".gitignore"
+        if root.is_relative_to(repository) and not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        todo = "make it writable or choose another: mitosis.root=DIRECTORY"
+        raise TrialRefused(f"the root {root} cannot be written: {error.strerror or error}", todo) from error
+
+
+def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
+    """Run one trial and record it, whatever becomes of it; returns the finished trial.
+
+    Raises Refused where it cannot be begun: nothing is recorded then.
+    """
+    with open_store(verdict.store) as store:
+        surroundings = environment.collect()
+        spec = _specify(verdict, request, store, environment.digest(surroundings))
+        folder = TrialFolder.create(Path(verdict.root), spec.experiment, spec.id, plain(Trial(spec)))
+        try:
+            spec = store.start(spec, surroundings, tuple(request.settings.redefine))
+        except MitosisError:
+            folder.remove()
+            raise
+        display.started(spec)
+        outcome = _execute(spec, request, folder, display)
+        trial = closing.close(store, spec, outcome, tuple(request.settings.figure_formats))
+    display.finished(trial)
+    return trial
+
+
+def _specify(verdict: Verdict, request: Request, store: Store, environment_digest: str) -> TrialSpec:
+    """The frozen description of the trial; checks everything that can refuse it."""
+    repository = Path(verdict.code.repository)
+    declared = inputs.declared(request.input_patterns, repository, store.digests())
+    trial_id = new_id()
+    return TrialSpec(
+        id=trial_id,
+        experiment=request.experiment,
+        module=request.module,
+        function=request.function,
+        variant=request.label,
+        variants=store.variants(
+            verdict.code.project, request.experiment, request.variants, tuple(request.settings.redefine)
+        ),
+        params=identity.canonical(request.params),
+        param_set=identity.parameter_set(request.tracked),
+        seed=request.seed,
+        code=verdict.code,
+        environment=environment_digest,
+        started_at=utc_now(),
+        folder=str(TrialFolder.locate(Path(verdict.root), request.experiment, trial_id).path),
+        process=environment.host_process(),
+        overrides=request.overrides,
+        inputs=declared,
+        sweep=verdict.sweep,
+        job=request.job,
+        note=request.settings.note,
+        tags=tuple(request.settings.tags),
+        notes=verdict.notes,
+        settings=request.changed_settings,
+    )
+
+
+def source_roots(tree: Path, extra: list[str]) -> tuple[str, ...]:
+    """The directories that come first on the kernel's sys.path: the top, src/ where it exists, then `extra`."""
+    roots = [tree, tree / "src", *(tree / e for e in extra)]
+    return tuple(dict.fromkeys(str(r) for r in roots if r == tree or r.is_dir()))
+
+
+def _execute(spec: TrialSpec, request: Request, folder: TrialFolder, display: Display) -> Outcome:
+    """Run the notebook in a fresh kernel; what goes wrong becomes the outcome, it does not raise."""
+    from mitosis.notebook import document, execute
+
+    settings = request.settings
+    tree = Path(spec.code.tree or spec.code.repository)
+    roots = source_roots(tree, settings.source_roots)
+    cwd = folder.path if settings.cwd is WorkingDirectory.trial else tree
+    plan = document.CallPlan(
+        cwd=str(cwd),
+        source_roots=roots,
+        argv0=spec.module,
+        instantiate=request.instantiate,
+        seed_globals=settings.seed_globals,
+    )
+    guard = {
+        "folder": str(folder.path),
+        "source_roots": roots,
+        "figure_formats": list(settings.figure_formats),
+    }
+    with folder.log.open("a", encoding="utf-8", errors="replace") as log:
+
+        def stream(name: str, text: str) -> None:
+            log.write(text)
+            log.flush()
+            display.stream(name, text)
+
+        job = execute.Job(
+            notebook=document.new(spec, plan),
+            path=folder.notebook,
+            log=folder.log,
+            cwd=cwd,
+            guard=json.dumps(guard),
+            seed=spec.seed,
+            timeout=settings.timeout,
+            stream=stream,
+        )
+        try:
+            execution = execute.execute(job)
+        except (MitosisError, OSError) as error:
+            return Outcome(Status.FAILED, utc_now(), error=Failure(type(error).__name__, str(error)))
+    status = {"finished": Status.FAILED, "error": Status.FAILED}.get(execution.ended.value)
+    return closing.decide(
+        closing.guard_outcome(folder), status or Status(execution.ended.value), execution.reason
+    )
+
+
+def sweep_statuses(verdict: Verdict) -> list[Status]:
+    """The statuses of the trials of the sweep so far, from the store."""
+    assert verdict.sweep is not None
+    with open_store(verdict.store) as store:
+        counts = store.sweep_counts(verdict.sweep)
+    return [status for status, number in counts.items() for _ in range(number)]
+
+
+def record_refusal(
+    verdict: Verdict, experiment: str, request: Request | None, job: int | None, error: MitosisError
+) -> Trial:
+    """File the job of a sweep that was refused: a failed trial whose experiment never began.
+
+    A refusal in a single run is recorded nowhere; in a sweep the other jobs go on, and the
+    record says what became of each.
+    """
+    try:
+        params = identity.canonical(request.params) if request else "null"
+        tracked = identity.parameter_set(request.tracked) if request else identity.parameter_set(None)
+    except MitosisError:
+        params, tracked = "null", identity.parameter_set(None)
+    surroundings = environment.collect()
+    trial_id = new_id()
+    folder = TrialFolder.locate(Path(verdict.root), experiment, trial_id)
+    spec = TrialSpec(
+        id=trial_id,
+        experiment=experiment,
+        module=request.module if request else "",
+        function=request.function if request else "",
+        variant=request.label if request else "",
+        variants=(),
+        params=params,
+        param_set=tracked,
+        seed=request.seed if request else 0,
+        code=verdict.code,
+        environment=environment.digest(surroundings),
+        started_at=utc_now(),
+        folder=str(folder.path),
+        process=environment.host_process(),
+        overrides=request.overrides if request else (),
+        sweep=verdict.sweep,
+        job=job,
+        notes=verdict.notes,
+    )
+    outcome = Outcome(Status.FAILED, utc_now(), error=Failure("Refused", str(error)))
+    TrialFolder.create(Path(verdict.root), experiment, trial_id, plain(Trial(spec)))
+    with open_store(verdict.store) as store:
+        store.start(spec, surroundings)
+        return closing.close(store, spec, outcome, ())

@@ -1,0 +1,272 @@
+"""Executes a trial's notebook: streams its output, saves it as it grows, interrupts and times out."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import json
+import signal
+import threading
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+from nbclient.client import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat.v4 import new_output
+
+from mitosis.errors import InternalError
+from mitosis.folder import write_atomic
+from mitosis.notebook import document, kernels, streams
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+SAVE_SECONDS = 2.0  # at most this much output is ever unsaved
+GRACE_SECONDS = 10.0  # from the interrupt to the kill
+
+
+class Ended(Enum):
+    """How an execution ended, as the launcher saw it; the guard's outcome knows more."""
+
+    FINISHED = "finished"
+    ERROR = "error"
+    TIMED_OUT = "timed_out"
+    DIED = "died"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """The end of an execution: how, and for what reason where it did not finish."""
+
+    ended: Ended
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be executed: the notebook, where it is saved, and what surrounds it."""
+
+    notebook: NotebookNode
+    path: Path
+    log: Path
+    cwd: Path
+    guard: str  # JSON for kernel.guard.begin
+    seed: int
+    timeout: float | None = None  # seconds from the call of the experiment
+    stream: Callable[[str, str], None] = field(default=lambda name, text: None)  # (stdout | stderr, text)
+
+
+class _Client(NotebookClient):  # type: ignore[misc]
+    """nbclient's executor that hands on and merges what arrives as a stream, at bounded cost."""
+
+    job: Job
+    changed = False
+
+    def output(self, outs: Any, msg: Any, display_id: Any, cell_index: int) -> Any:
+        self.changed = True
+        if msg["msg_type"] != "stream":
+            return super().output(outs, msg, display_id, cell_index)
+        name, text = msg["content"]["name"], msg["content"]["text"]
+        self.job.stream(name, text)
+        if self.clear_before_next_output:
+            outs[:] = []
+            self.clear_display_id_mapping(cell_index)
+            self.clear_before_next_output = False
+        last = outs[-1] if outs else None
+        if last is None or last["output_type"] != "stream" or last["name"] != name:
+            last = new_output("stream", name=name, text="")
+            outs.append(last)
+        last["text"] = streams.joined(last["text"], text, self.job.log.name)
+        return last
+
+
+class _Runner:
+    """One execution: the cells one after the other, beside them the savers and the signals."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.client = _Client(job.notebook, allow_errors=False, record_timing=False)
+        self.client.job = job
+        self.kernel: kernels.Kernel | None = None
+        self.interrupts = 0
+        self.timed_out = False
+        self.task: asyncio.Task[Any] | None = None
+
+    async def run(self) -> Execution:
+        self.task = asyncio.current_task()
+        try:
+            with self._signals():
+                async with kernels.started(self.job.cwd) as kernel:
+                    self.kernel = kernel
+                    self.client.km, self.client.kc = kernel.manager, kernel.client
+                    saver = asyncio.create_task(self._save_as_it_grows())
+                    try:
+                        return await self._cells()
+                    finally:
+                        saver.cancel()
+        except asyncio.CancelledError:
+            if not self.interrupts:
+                raise
+            return Execution(Ended.INTERRUPTED, "interrupted before the experiment began")
+        finally:
+            self.save()
+
+    async def _cells(self) -> Execution:
+        await self._silently(f"__import__('mitosis.kernel.guard').kernel.guard.begin({self.job.guard!r})")
+        for index, cell in enumerate(self.job.notebook.cells):
+            role = document.role(cell)
+            try:
+                if role == "call":
+                    refusal = await self._plan(cell)
+                    if refusal:
+                        return Execution(Ended.ERROR, refusal)
+                    await self._call(cell, index)
+                else:
+                    await self.client.async_execute_cell(cell, index)
+            except CellExecutionError as error:
+                return self._stopped(Ended.ERROR, str(error.evalue))
+            except DeadKernelError:
+                return await self._died()
+            self.save()
+        return Execution(Ended.FINISHED)
+
+    def _stopped(self, otherwise: Ended, reason: str) -> Execution:
+        if self.timed_out:
+            return Execution(Ended.TIMED_OUT, f"the time limit of {self.job.timeout:g} s was reached")
+        if self.interrupts:
+            return Execution(Ended.INTERRUPTED, "interrupted")
+        return Execution(otherwise, reason)
+
+    async def _died(self) -> Execution:
+        assert self.kernel is not None
+        cause = await self.kernel.cause_of_death()
+        return self._stopped(Ended.DIED, f"the kernel's process ended ({cause or 'cause unknown'})")
+
+    async def _call(self, cell: Any, index: int) -> None:
+        """Execute the call; at the time limit it is interrupted, and killed after a grace period."""
+        watch = asyncio.create_task(self._limit()) if self.job.timeout else None
+        try:
+            await self.client.async_execute_cell(cell, index)
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+    async def _limit(self) -> None:
+        assert self.job.timeout is not None and self.kernel is not None
+        await asyncio.sleep(self.job.timeout)
+        self.timed_out = True
+        await self.kernel.interrupt()
+        await asyncio.sleep(GRACE_SECONDS)
+        await self.kernel.kill()
+
+    async def _plan(self, cell: Any) -> str:
+        """Ask the guard how to call the experiment and write the call; returns why it cannot be called."""
+        expression = "__import__('mitosis.kernel.guard').kernel.guard.plan(run, params)"
+        content = await self._silently("", {"plan": expression})
+        answer = content["user_expressions"]["plan"]
+        if answer["status"] != "ok":
+            raise InternalError(f"the guard could not look at the experiment: {answer.get('evalue')}")
+        plan = json.loads(ast.literal_eval(answer["data"]["text/plain"]))
+        if "error" in plan:
+            cell.outputs = [new_output("error", ename="ContractError", evalue=plan["error"], traceback=[])]
+            return str(plan["error"])
+        cell.source = document.call(self.job.seed, plan["by_keyword"])
+        return ""
+
+    async def _silently(self, code: str, expressions: dict[str, str] | None = None) -> dict[str, Any]:
+        """Execute code of ours that no cell shows; returns the reply's content."""
+        assert self.kernel is not None
+        client = self.kernel.client
+        request = client.execute(code, silent=True, store_history=False, user_expressions=expressions)
+        while True:
+            reply = await self._reply()
+            if reply["parent_header"].get("msg_id") == request:
+                break
+        content: dict[str, Any] = reply["content"]
+        if content["status"] != "ok":
+            raise InternalError(f"the guard failed in the kernel: {content.get('evalue', content)}")
+        return content
+
+    async def _reply(self) -> dict[str, Any]:
+        from queue import Empty
+
+        assert self.kernel is not None
+        while True:
+            try:
+                message: dict[str, Any] = await self.kernel.client.get_shell_msg(timeout=1)
+            except Empty:
+                if not await self.kernel.alive():
+                    raise DeadKernelError("the kernel's process ended") from None
+            else:
+                return message
+
+    async def _save_as_it_grows(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            if self.client.changed:
+                self.client.changed = False
+                self.save()
+
+    def save(self) -> None:
+        """Write the notebook as it is now."""
+        write_atomic(self.job.path, nbformat.writes(self.job.notebook).encode())
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT, SIGTERM and SIGHUP interrupt the experiment; a second one kills the kernel."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread hears signals
+            return
+        loop = asyncio.get_running_loop()
+        heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {s: signal.getsignal(s) for s in heard}
+        for number in heard:
+            if before[number] is not signal.SIG_IGN:  # nohup stays nohup
+                loop.add_signal_handler(number, self._interrupt)
+        try:
+            yield
+        finally:
+            for number in heard:
+                if before[number] is not signal.SIG_IGN:
+                    loop.remove_signal_handler(number)
+                    signal.signal(number, before[number])
+
+    def _interrupt(self) -> None:
+        self.interrupts += 1
+        if self.kernel is None:
+            if self.task is not None:
+                self.task.cancel()
+        elif self.interrupts == 1:
+            self._background = asyncio.ensure_future(self._interrupt_then_kill(self.kernel))
+        else:
+            self._background = asyncio.ensure_future(self.kernel.kill())
+
+    async def _interrupt_then_kill(self, kernel: kernels.Kernel) -> None:
+        await kernel.interrupt()
+        await asyncio.sleep(GRACE_SECONDS)
+        await kernel.kill()
+
+
+def execute(job: Job) -> Execution:
+    """Execute `job.notebook` in a fresh kernel, filling in its outputs; it is saved whatever happens.
+
+    Returns how it ended; does not raise for the experiment's own errors. Raises InternalError
+    where the kernel cannot be started.
+    """
+    runner = _Runner(job)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(runner.run())
+    outcome: list[Execution] = []  # inside a running loop (a notebook, some workers): a loop of our own beside it
+    thread = threading.Thread(target=lambda: outcome.append(asyncio.run(runner.run())))
+    thread.start()
+    thread.join()
+    return outcome[0]

@@ -1,0 +1,52 @@
+"""The `mitosis.*` keys of the configuration: what steers the launcher and is never hashed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class OnDirty(Enum):
+    """What to do with a working tree that differs from its commit."""
+
+    refuse = "refuse"
+    snapshot = "snapshot"
+
+
+class Checkout(Enum):
+    """Where a trial's modules come from: the working tree, or a read-only copy of the commit."""
+
+    auto = "auto"  # pinned in multirun and for snapshots, in place for a single trial
+    inplace = "inplace"
+    pinned = "pinned"
+
+
+class OnError(Enum):
+    """Whether a sweep goes on after a trial that did not succeed."""
+
+    carry_on = "continue"
+    stop = "stop"
+
+
+class WorkingDirectory(Enum):
+    """Where the experiment runs: at the repository's top, or in the trial's own folder."""
+
+    repository = "repository"
+    trial = "trial"
+
+
+@dataclass
+class Settings:
+    """Defaults of the `mitosis` node; Hydra refuses a key that is not here, and a value of another type."""
+
+    root: str = "trials"  # relative to the repository's top
+    store: str | None = None  # URL; default: MITOSIS_STORE, else the SQLite file <root>/mitosis.db
+    project: str | None = None  # default: origin's address, else the first commit
+    source_roots: list[str] = field(default_factory=list)  # after the repository's top and src/
+    cwd: WorkingDirectory = WorkingDirectory.repository
+    timeout: float | None = None  # seconds from the call of `run`
+    figure_formats: list[str] = field(default_factory=lambda: ["png"])
+    redefine: list[str] = field(default_factory=list)  # variants that may change: params/fast
+    seed_globals: bool = True  # seed random, numpy.random, torch, tensorflow
+    note: str = ""
+    tags: list[str] = field(default_factory=list)

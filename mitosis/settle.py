@@ -1,0 +1,76 @@
+"""Closes the trials whose launcher is gone, and remembers for other commands where the store is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mitosis import closing
+from mitosis.capture import code, environment
+from mitosis.folder import TrialFolder, write_atomic
+from mitosis.trial import Outcome, Remark, Status, Trial, utc_now
+
+if TYPE_CHECKING:
+    from mitosis.store.store import Store
+
+POINTER = Path("mitosis", "pointer.json")  # below git's common directory
+
+
+def settle(store: Store) -> list[Trial]:
+    """End every trial whose launcher vanished: by its outcome.json where that is whole, else as `lost`.
+
+    Returns the trials that were closed. Trials of other hosts are left alone.
+    """
+    closed = []
+    for trial in store.running():
+        if environment.alive(trial.spec.process) is not False:
+            continue
+        closed.append(_close(store, trial))
+    return closed
+
+
+def _close(store: Store, trial: Trial) -> Trial:
+    folder = TrialFolder(trial.spec.folder)
+    written = closing.guard_outcome(folder) if folder.path.is_dir() else None
+    reason = "the launcher vanished before the experiment ended"
+    outcome = closing.decide(written, Status.LOST, reason) if not _final(written) else written
+    assert outcome is not None
+    if not folder.path.is_dir():
+        remark = Remark("folder_gone", "the trial's folder is not there", trial.spec.folder)
+        outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
+        store.finish(trial.id, outcome)
+        return Trial(trial.spec, outcome)
+    formats = tuple(trial.spec.settings.get("figure_formats", ("png",)))
+    return closing.close(store, trial.spec, outcome, formats)
+
+
+def _final(written: Outcome | None) -> bool:
+    return written is not None and written.status.final
+
+
+def leave_pointer(repository: Path, root: Path, url: str) -> Remark | None:
+    """Write root and URL of this run, without password, below git's common directory.
+
+    Returns a note where that directory cannot be written.
+    """
+    from mitosis.store.store import display_url
+
+    path = code.git_common_dir(repository) / POINTER
+    content = json.dumps({"root": str(root), "store": display_url(url), "at": utc_now()}).encode()
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, content)
+    except (OSError, ValueError) as error:
+        return Remark("no_pointer", f"where the store is could not be remembered: {error}", str(path))
+    return None
+
+
+def pointer(repository: Path) -> dict[str, Any] | None:
+    """What `leave_pointer` left: root, store, at; None where there is none that can be read."""
+    try:
+        found = json.loads((code.git_common_dir(repository) / POINTER).read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "store" in found else None
