@@ -36,7 +36,7 @@ _WORDS: Mapping[Kind, str] = {  # also the order in which a message names them
     "submodule": "submodule at another commit",
     "flagged": "changed under assume-unchanged or skip-worktree",
     "untracked": "untracked",
-    "excluded": "untracked (ignored only by your own git settings)",
+    "excluded": "untracked (hidden only by git settings of your own)",
 }
 
 _LETTERS: Mapping[str, Kind] = {"D": "deleted", "T": "retyped", "A": "staged"}
@@ -87,7 +87,7 @@ def look(repository: Path) -> WorkingTree:
     tree = _look(repository)
     if not tree.commit:
         raise RepositoryRefused(
-            f"{git.shown(str(repository))} has no commit on branch {tree.branch} yet, so nothing can be recorded",
+            f"{git.shown(str(repository))} has no commit yet (branch {tree.branch}): nothing to record",
             "make the first one: git add -A, then git commit -m 'first commit'",
         )
     return tree
@@ -237,7 +237,7 @@ def _status(
 
 
 def _kind(states: str, link: str, only_mode: bool) -> Kind:
-    staged, changed = states
+    staged, changed = states[0], states[1]
     last = staged if changed == "." else changed
     if last in "DTA":
         return _LETTERS[last]

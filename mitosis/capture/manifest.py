@@ -55,11 +55,11 @@ def seal(tree: Path) -> dict[str, Entry]:
             if not path.is_symlink() and path != tree:
                 path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
     entries = {}
-    for path, status in _walk(tree):
+    for name, status in _walk(tree):
         if stat.S_ISLNK(status.st_mode):
-            entries[path] = Entry("link", os.readlink(tree / path))  # noqa: PTH115 (text as it is)
+            entries[name] = Entry("link", os.readlink(tree / name))  # noqa: PTH115 (text as it is)
         else:
-            entries[path] = Entry(_kind(status), _digest(tree / path), _stamp(status))
+            entries[name] = Entry(_kind(status), _digest(tree / name), _stamp(status))
     return entries
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 WIDTH = 88  # columns, as formatters of Python have it
 DEPTH = 80  # brackets inside brackets; Python's own parser gives up at about 200
-_LONGEST_INTEGER = 4000  # digits; longer ones have no decimal form in Python by default, but a hexadecimal one
+_LONGEST_INTEGER = (
+    4000  # digits; longer ones have no decimal form in Python by default, but a hexadecimal one
+)
 _TAKEN = frozenset({"mitosis", "os", "params", "result", "sys"})  # names that the cells use
 
 
@@ -104,7 +106,7 @@ def setup(seed: int, plan: CallPlan) -> str:
 
 
 def parameters(canonical: str, *, instantiate: bool) -> str:
-    """Source: the parameters, whose canonical text is given, as a literal; objects where `_target_` says so."""
+    """Source: the parameters as a literal, from their canonical text; objects where `_target_` says so."""
     source, modules = literal(identity.parse(canonical), column=len("params = "))
     lines = [f"import {module}" for module in modules]
     if instantiate:

@@ -13,7 +13,8 @@ _TAIL_LINES, _TAIL_CHARACTERS = 12, 2_000  # ... but for its end
 # Control sequences (ECMA-48 5.4, kept are those for colours), strings to the terminal such as titles and
 # links, other escapes, and lone control characters.
 _CONTROLS = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _TURNED = re.compile("[\u202a-\u202e\u2066-\u2069]")  # they make text read otherwise than it is
@@ -34,7 +35,7 @@ def visible(text: str) -> str:
 
 
 def terminal(text: str) -> str:
-    """`text` as a terminal would leave it: of a line written over, the last state; of escapes, the colours."""
+    """`text` as a terminal leaves it: of a line written over, the last state; of escapes, the colours."""
     if "\r" in text:
         text = "\n".join(_written_over(line) for line in text.split("\n"))
     text = _CONTROLS.sub(lambda m: m[0] if _COLOUR.fullmatch(m[0]) else "", text)
@@ -47,7 +48,7 @@ def _written_over(line: str) -> str:
 
 
 def cut(text: str, limit: int = LONGEST_TEXT) -> str:
-    """The first and the last `limit // 2` characters of a longer `text`, and between them how much is missing."""
+    """The first and last `limit // 2` characters of a longer `text`, between them how much is missing."""
     if len(text) <= limit:
         return text
     half = limit // 2
@@ -76,15 +77,20 @@ def fold(text: str) -> Folded:
 
 # --- HTML that an experiment displayed --------------------------------------------------------
 
-_VOID = frozenset("br col hr img wbr".split())
-_ALLOWED = _VOID | frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_VOID = _words("br col hr img wbr")
+_ALLOWED = _VOID | _words(
     "a abbr b blockquote caption center cite code colgroup dd del details div dl dt em figcaption figure "
     "h1 h2 h3 h4 h5 h6 i ins kbd li mark ol p pre q s samp small span strong sub summary sup table tbody td "
-    "tfoot th thead tr u ul var".split()
+    "tfoot th thead tr u ul var"
 )
-_RAW = frozenset("iframe noembed noframes noscript plaintext script style textarea title xmp".split())
-_DROPPED = _RAW | frozenset(  # with all that they hold; those of `_RAW` hold no elements
-    "applet audio canvas datalist frameset math object select svg template video".split()
+_RAW = _words("iframe noembed noframes noscript plaintext script style textarea title xmp")
+_DROPPED = _RAW | _words(  # with all that they hold; those of `_RAW` hold no elements
+    "applet audio canvas datalist frameset math object select svg template video"
 )
 _DEEPEST = 200  # elements inside elements
 
@@ -98,17 +104,18 @@ _TOKEN = re.compile(
     | <(?P<start>[a-z][^\s/>]*)(?P<attributes>(?:[^>"']|"[^"]*"|'[^']*')*)>
     | <[a-z].*
     | (?P<text>[^<]+|<)""",
-    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE | re.ASCII,
 )
 _ATTRIBUTE = re.compile(r"""([^\s"'<>/=]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+))?""")
-_ATTRIBUTES = frozenset("align alt colspan height rowspan scope span start title valign width".split())
-_PROPERTIES = frozenset(
-    "background-color border border-bottom border-collapse border-color border-left border-right border-style "
-    "border-top border-width color font-style font-weight max-width min-width padding padding-bottom "
-    "padding-left padding-right padding-top text-align text-decoration vertical-align white-space width".split()
+_ATTRIBUTES = _words("align alt colspan height rowspan scope span start title valign width")
+_PROPERTIES = _words(
+    "background-color border border-bottom border-collapse border-color border-left border-right "
+    "border-style border-top border-width color font-style font-weight max-width min-width padding "
+    "padding-bottom padding-left padding-right padding-top text-align text-decoration vertical-align "
+    "white-space width"
 )
 _VALUE = re.compile(r"(?:[\w\s#%.,!+-]|(?:rgba?|hsla?)\([\d\s.,%/]*\))*")
-_LINK = re.compile(r"https?://\S*|mailto:\S*|#\S*|[\w./-]+")
+_LINK = re.compile(r"https?://\S*|mailto:\S*|#\S*|(?!//)[\w./-]+")
 _IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|svg\+xml)[;,][\w+/=;,%.-]*")
 
 
@@ -133,7 +140,9 @@ def harmless(html: str) -> str:
             if start == "img" and "src" not in attributes:
                 continue
             seen |= start in ("img", "hr")
-            parts.append(" ".join([f"<{start}", *(f'{n}="{escape(v)}"' for n, v in attributes.items())]) + ">")
+            parts.append(
+                " ".join([f"<{start}", *(f'{n}="{escape(v)}"' for n, v in attributes.items())]) + ">"
+            )
             if start not in _VOID:
                 opened.append(start)
         elif end in opened:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import re
-
 LONGEST = 200_000  # characters of one stream that the notebook keeps at its start, and at its end
-
-_OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)
-_ERASED = re.compile(r"[^\n\b]\b")
 
 
 def joined(before: str, text: str, elsewhere: str) -> str:
     """`before` with `text` after it: lines that a carriage return overwrites are gone, the middle of
     what is longer than twice `LONGEST` is left out and said to be in the file `elsewhere`.
     """
-    if "\r" in text or before.endswith("\r") or "\b" in text:
+    if "\r" in text or "\b" in text or before.endswith("\r"):
         done, newline, line = before.rpartition("\n")
-        line = _OVERWRITTEN.sub("", line + text)
-        while _ERASED.search(line):
-            line = _ERASED.sub("", line)
-        whole = done + newline + line
+        whole = done + newline + "\n".join(_shown(part) for part in (line + text).split("\n"))
     else:
         whole = before + text
     if len(whole) <= 3 * LONGEST:
         return whole
     return whole[:LONGEST] + f"\n[… left out here; all of it is in {elsewhere} …]\n" + whole[-LONGEST:]
+
+
+def _shown(line: str) -> str:
+    """What is left of one line; a return at its end still waits for what will overwrite it."""
+    waiting = "\r" if line.endswith("\r") else ""
+    last = next((part for part in reversed(line.split("\r")) if part), "")
+    if "\b" in last:
+        kept: list[str] = []
+        for character in last:
+            if character != "\b":
+                kept.append(character)
+            elif kept:
+                kept.pop()
+        last = "".join(kept)
+    return last + waiting

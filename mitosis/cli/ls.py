@@ -1,0 +1,126 @@
+"""`mitosis ls`: trials, newest first, filtered and sorted."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import click
+
+from mitosis.cli import answers, locate, text
+from mitosis.errors import Refused
+from mitosis.trial import Status, Summary
+
+if TYPE_CHECKING:
+    from mitosis.store.query import Query
+
+_COLORS = {
+    Status.SUCCEEDED: "green",
+    Status.RUNNING: "cyan",
+    Status.INTERRUPTED: "yellow",
+}
+
+
+@click.command()
+@click.option("--experiment", metavar="NAME", help="Only of this experiment.")
+@click.option("--variant", metavar="LABEL", help="Only of this variant, as `ls` shows it: fast, digits,model=svm.")
+@click.option("--status", type=click.Choice([s.value for s in Status]), help="Only with this status.")
+@click.option("--seed", type=int, help="Only with this seed.")
+@click.option("--commit", metavar="HASH", help="Only of this commit (a prefix is enough).")
+@click.option("--sweep", metavar="ID", help="Only of this sweep (a prefix is enough).")
+@click.option("--since", metavar="DATE", help="Only started at or after: 2026-01-31, 2026-01-31T12:00, 3h, 2d.")
+@click.option("--until", metavar="DATE", help="Only started before.")
+@click.option("--sort", default=None, metavar="COLUMN", help="By this column; -COLUMN for descending. E.g. main.")
+@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="At most so many; 0: all.")
+@click.option("--all-projects", is_flag=True, help="Of every project in the store, not only of this repository.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
+@locate.store_option
+def command(as_json: bool, url: str | None, **wanted: str | int | bool | None) -> int:
+    """List trials, newest first."""
+    query = _query(wanted)
+    with locate.opened(url) as store:
+        found = store.find(query) if store is not None else []
+        more = store is not None and len(found) == query.limit and store.total(query) > len(found)
+    if as_json:
+        answers.emit([answers.line(s) for s in found])
+        return 0
+    if not found:
+        print("no trial" + (" matches" if any(v for k, v in wanted.items() if k != "limit") else " yet"))
+        return 0
+    _table(found)
+    print(f"{'more with --limit 0; ' if more else ''}next: mitosis show {text.short(found[0].id)}")
+    return 0
+
+
+def _query(wanted: dict[str, str | int | bool | None]) -> Query:
+    from mitosis.capture import code
+    from mitosis.store.query import Query
+
+    top = None if wanted["all_projects"] else locate.repository()
+    return Query(
+        project=code.project(top) if top is not None else None,
+        experiment=_text(wanted["experiment"]),
+        variant=_text(wanted["variant"]),
+        status=Status(wanted["status"]) if wanted["status"] else None,
+        seed=wanted["seed"] if isinstance(wanted["seed"], int) else None,
+        commit=_text(wanted["commit"]),
+        sweep=_text(wanted["sweep"]),
+        since=moment(_text(wanted["since"])),
+        until=moment(_text(wanted["until"])),
+        sort=_text(wanted["sort"]),
+        limit=int(wanted["limit"] or 0) or None,
+    )
+
+
+def _text(value: str | int | bool | None) -> str | None:
+    return None if value is None or value == "" else str(value)
+
+
+def moment(value: str | None) -> str | None:
+    """A date, a time or an age (`3h`, `2d`) as the ISO 8601 in UTC that the store compares."""
+    if value is None:
+        return None
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    if value[:-1].isdigit() and value[-1:] in units:
+        at = datetime.now(timezone.utc) - timedelta(**{units[value[-1]]: int(value[:-1])})
+    else:
+        try:
+            at = datetime.fromisoformat(value).astimezone(timezone.utc)  # without a zone: the user's own
+        except ValueError as error:
+            raise Refused(f"{value!r} is no date", "write 2026-01-31, 2026-01-31T12:00, or an age: 3h, 2d") from error
+    return at.isoformat(timespec="milliseconds")
+
+
+def _table(found: list[Summary]) -> None:
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    names = ["id", "experiment", "variant", "seed", "status", "main", "took", "commit", "started"]
+    for name in names:
+        right = name in ("seed", "main", "took")
+        table.add_column(name, justify="right" if right else "left", overflow="fold" if name == "variant" else "ellipsis")
+    for trial in found:
+        dirty = "+" if trial.dirty else ""
+        cells = [
+            text.short(trial.id) + ("!" if trial.taints else ""),
+            text.safe(trial.experiment),
+            text.safe(trial.variant),
+            str(trial.seed),
+            Text(trial.status.value, style=_COLORS.get(trial.status, "red")),
+            text.number(trial.main),
+            text.seconds(trial.seconds),
+            text.short(trial.commit) + dirty,
+            local(trial.started_at),
+        ]
+        table.add_row(*(c if isinstance(c, Text) else Text(c) for c in cells))
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console.print(table)
+
+
+def local(iso: str) -> str:
+    """A time of the record in the reader's own zone, to the minute."""
+    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,111 @@
+"""The entry point: the first word is a command of ours, or everything goes to Hydra."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from mitosis.errors import MitosisError, Refused
+
+DONE, REFUSED, UNSUCCESSFUL, FAULT, INTERRUPTED = 0, 1, 2, 3, 130
+
+COMMANDS = {
+    "init": "make a directory with a first experiment, ready to run",
+    "ls": "list trials, newest first",
+    "show": "everything about one trial",
+    "open": "open a trial's report in the browser",
+    "rerun": "run a trial's parameters and seed again, with today's code",
+}
+"""The commands and the line that `--help` gives each; `mitosis.cli.NAME` holds `command`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; the only place that knows the codes."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _dispatch(words))
+
+
+def guarded(body: Callable[[], int]) -> int:
+    """Run `body`; an expected error is one or two lines on stderr, a fault of ours shows where it is."""
+    try:
+        return body()
+    except Refused as error:
+        _complain(str(error))
+        return REFUSED
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # `mitosis ls | head`: the reader has seen enough
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except MitosisError as error:
+        _complain(str(error))
+        return FAULT
+    except Exception as error:  # the boundary: whatever is not foreseen is a fault of ours
+        traceback.print_exc()
+        _complain(
+            f"a fault of mitosis itself: {type(error).__name__}: {error}\n"
+            "  please report it with the lines above and the output of `mitosis --version`"
+        )
+        return FAULT
+
+
+def _complain(message: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # stderr may be closed
+        sys.stderr.write(f"mitosis: {message}\n")
+        sys.stderr.flush()
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        from mitosis.cli import overview
+
+        return overview.show()
+    if words[0] == "--version":
+        from mitosis.cli import overview
+
+        return overview.version()
+    if words[0] in COMMANDS:
+        return _command(words[0], words[1:])
+    if "-h" in words or "--help" in words:
+        from mitosis.cli import overview
+
+        return overview.show()
+    if sys.platform == "win32":
+        raise Refused("mitosis does not run on Windows yet: nobody has tested it", "use Linux, macOS or WSL")
+    _refuse_mistyped(words[0])
+    from mitosis.app import main as app
+    from mitosis.cli.terminal import Terminal
+
+    return app.run(words, Terminal())
+
+
+def _refuse_mistyped(word: str) -> None:
+    """A first word that is neither a command nor an override of Hydra's is a mistyped command."""
+    if word.startswith("-") or any(c in word for c in "=~+@") or not word.isidentifier():
+        return
+    import difflib
+
+    near = difflib.get_close_matches(word, COMMANDS, n=1)
+    hint = f"did you mean `mitosis {near[0]}`? " if near else ""
+    raise Refused(f"there is no command {word!r}", f"{hint}`mitosis --help` lists the commands")
+
+
+def _command(name: str, words: list[str]) -> int:
+    """Run a click command; click's wrong usage (2) is ours (1)."""
+    import importlib
+
+    import click
+
+    command: click.Command = importlib.import_module(f"mitosis.cli.{name}").command
+    try:
+        code = command.main(words, prog_name=f"mitosis {name}", standalone_mode=False)
+    except click.ClickException as error:
+        raise Refused(error.format_message(), f"see `mitosis {name} --help`") from error
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    return int(code or 0)

@@ -1,0 +1,79 @@
+"""`mitosis rerun`: a trial's parameters and seed again, with today's code."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from mitosis import identity, launch
+from mitosis.cli import answers, locate
+from mitosis.cli.terminal import Terminal
+from mitosis.errors import ConfigurationRefused, TrialNotFound
+from mitosis.settings import Settings, WorkingDirectory
+from mitosis.trial import Status, Trial
+
+
+@click.command()
+@click.argument("trial")
+@click.option("--json", "as_json", is_flag=True, help="The new trial as one JSON document on stdout.")
+@locate.store_option
+def command(trial: str, as_json: bool, url: str | None) -> int:
+    """Run the parameters and the seed of TRIAL again, with the code and the input data of today."""
+    with locate.required(url, trial) as store:
+        found = store.get(trial)
+        address = store.url
+    top = locate.repository()
+    if top is None:
+        raise TrialNotFound("there is no repository here to take the code from", f"cd {found.spec.code.repository}")
+    os.chdir(top)
+    settings = _settings(found, address)
+    verdict = launch.gate(top, settings)
+    new = launch.run_trial(verdict, _request(found, settings), Terminal(quiet_stdout=as_json))
+    if as_json:
+        with launch.open_store(verdict.store) as store:
+            answers.emit(answers.whole(new, store.environment(new.spec.environment)))
+    if new.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    return 0 if new.status is Status.SUCCEEDED else 2
+
+
+def _settings(trial: Trial, address: str) -> Settings:
+    """The settings that the trial ran with, its store and its root."""
+    recorded: dict[str, Any] = dict(trial.spec.settings)
+    settings = Settings()
+    for name, value in recorded.items():
+        if name not in ("redefine", "on_dirty", "cwd") and hasattr(settings, name):
+            setattr(settings, name, value)
+    settings.cwd = WorkingDirectory(recorded.get("cwd", settings.cwd.value))
+    settings.store = address
+    settings.root = locate.root_of(address) or settings.root
+    return settings
+
+
+def _request(trial: Trial, settings: Settings) -> launch.Request:
+    spec = trial.spec
+    if not spec.module:
+        raise ConfigurationRefused(
+            f"trial {spec.id[:7]} was refused before it began: there is nothing to run again",
+            "see why: mitosis show " + spec.id[:7],
+        )
+    params = identity.parse(spec.params)
+    return launch.Request(
+        experiment=spec.experiment,
+        module=spec.module,
+        function=spec.function,
+        input_patterns=tuple(i.path for i in spec.inputs),
+        params=params,
+        tracked=identity.parse(spec.param_set.text),
+        seed=spec.seed,
+        label=spec.variant,
+        variants=spec.variants,
+        settings=settings,
+        overrides=spec.overrides,
+        instantiate="_target_" in spec.params,
+        changed_settings=dict(spec.settings),
+    )
+
+

@@ -1,0 +1,91 @@
+"""`mitosis show`: everything about one trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import click
+
+from mitosis import identity
+from mitosis.cli import answers, locate, text
+from mitosis.folder import TrialFolder
+from mitosis.trial import JSON, Remark, Trial
+
+
+@click.command()
+@click.argument("trial")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+@locate.store_option
+def command(trial: str, as_json: bool, url: str | None) -> int:
+    """Show everything about TRIAL: a unique prefix of its id, or @1 for the latest."""
+    with locate.required(url, trial) as store:
+        found = store.get(trial)
+        if as_json:
+            answers.emit(answers.whole(found, store.environment(found.spec.environment)))
+            return 0
+        print("\n".join(_lines(found)))
+    return 0
+
+
+def _lines(trial: Trial) -> Iterator[str]:
+    spec, outcome = trial.spec, trial.outcome
+    folder = TrialFolder(spec.folder)
+    yield f"{spec.id}  {text.safe(spec.experiment)}  {text.safe(spec.variant)}  seed={spec.seed}  {trial.status.value}"
+    if outcome is not None:
+        yield from _block("metrics", {"main": outcome.main, **outcome.metrics} if outcome.error is None else {})
+    yield from _block("params", _flat(identity.parse(spec.params)))
+    yield ""
+    facts = {
+        "entry point": f"{spec.module}:{spec.function}",
+        "parameter set": text.short(spec.param_set.digest),
+        "commit": f"{spec.code.commit}{' (dirty)' if spec.code.dirty else ''}",
+        "branch": spec.code.branch or "(detached)",
+        "started": spec.started_at,
+        "took": f"{text.seconds(outcome.seconds)} ({text.seconds(outcome.cpu_seconds)} CPU)" if outcome else "",
+        "host": spec.process.host,
+        "sweep": f"{spec.sweep} job {spec.job}" if spec.sweep else "",
+        "note": spec.note,
+        "tags": " ".join(spec.tags),
+        "overrides": " ".join(spec.overrides),
+        "folder": str(folder.path),
+        "report": str(folder.html) if folder.html.exists() else "",
+        "figures": " ".join(outcome.figures) if outcome else "",
+    }
+    width = max(len(k) for k in facts)
+    yield from (f"{name:<{width}}  {text.safe(value)}" for name, value in facts.items() if value)
+    for kind, remarks in (("taint", outcome.taints if outcome else ()), ("note", _notes(trial))):
+        for remark in remarks:
+            where = f" ({text.safe(remark.where)})" if remark.where else ""
+            yield f"{kind} {remark.kind}: {text.safe(remark.what)}{where}"
+    if outcome is not None and outcome.error is not None:
+        yield ""
+        yield text.failure(trial)
+    yield ""
+    follow = "open" if folder.html.exists() else "ls"
+    yield f"next: mitosis {follow} {text.short(spec.id)}" if follow == "open" else "next: mitosis ls"
+
+
+def _notes(trial: Trial) -> tuple[Remark, ...]:
+    return (*trial.spec.notes, *(trial.outcome.notes if trial.outcome else ()))
+
+
+def _block(title: str, rows: Mapping[str, JSON]) -> Iterator[str]:
+    if not rows:
+        return
+    yield ""
+    yield title
+    width = max(len(text.safe(k)) for k in rows)
+    for name, value in rows.items():
+        yield f"  {text.safe(name):<{width}}  {text.number(value)}"
+
+
+def _flat(value: JSON, path: str = "") -> dict[str, JSON]:
+    """Nested parameters as dotted names, for one line each."""
+    if isinstance(value, dict) and value:
+        rows: dict[str, JSON] = {}
+        for key, inner in value.items():
+            rows |= _flat(inner, f"{path}.{key}" if path else str(key))
+        return rows
+    return {path: value if isinstance(value, float | str) else identity.shown(value)} if path else {}
+
+

@@ -1,0 +1,139 @@
+"""Shows trials and sweeps in the terminal while they run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, TextIO
+
+from mitosis.cli import text
+from mitosis.launch import Sweep, Verdict, open_store
+from mitosis.trial import Status, Trial, TrialSpec
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+POLL_SECONDS = 1.0
+
+
+class Terminal:
+    """The driver's display: the experiment's output live, a closing line, and a sweep's progress.
+
+    With `quiet_stdout` everything goes to stderr: stdout is kept for one JSON document.
+    """
+
+    def __init__(self, quiet_stdout: bool = False) -> None:
+        self._out: TextIO = sys.stderr if quiet_stdout else sys.stdout
+        self._sweep: _Progress | None = None
+
+    def started(self, spec: TrialSpec) -> None:
+        """Say which trial begins."""
+        if self._sweep is None:
+            self._line(f"{text.short(spec.id)} {spec.experiment} {spec.variant} seed={spec.seed}: running")
+
+    def stream(self, name: str, content: str) -> None:
+        """Pass on what the experiment writes; above the bar in a sweep."""
+        if self._sweep is not None:
+            self._sweep.write(content)
+            return
+        stream = sys.stderr if name == "stderr" else self._out
+        stream.write(content)
+        stream.flush()
+
+    def finished(self, trial: Trial) -> None:
+        """Print the closing line, after the user's own traceback where it failed."""
+        if trial.status is not Status.SUCCEEDED:
+            self._complain(text.failure(trial))
+        if self._sweep is None or trial.status is not Status.SUCCEEDED:
+            self._line(text.closing_line(trial))
+
+    def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
+        """Begin the progress of a sweep."""
+        self._sweep = _Progress(verdict, sweep, self._out)
+
+    def sweep_finished(self, verdict: Verdict) -> None:
+        """End the progress; the last thing said is a table of outcomes."""
+        if self._sweep is not None:
+            self._sweep.close()
+            self._sweep = None
+
+    def _line(self, line: str) -> None:
+        if self._sweep is not None:
+            self._sweep.write(line + "\n")
+        else:
+            print(line, file=self._out, flush=True)
+
+    def _complain(self, message: str) -> None:
+        if self._sweep is not None:
+            self._sweep.write(message + "\n")
+        else:
+            print(message, file=sys.stderr, flush=True)
+
+
+class _Progress:
+    """Progress of a sweep, counted in the store, so that it holds for every launcher.
+
+    A rich bar on a terminal, otherwise a line whenever a trial has ended.
+    """
+
+    def __init__(self, verdict: Verdict, sweep: Sweep, out: TextIO) -> None:
+        self._verdict, self._sweep, self._out = verdict, sweep, out
+        self._counts: dict[Status, int] = {}
+        self._over = threading.Event()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        if out.isatty() and os.environ.get("TERM") != "dumb":
+            self._bar, self._task = _bar(sweep.size)
+        size = f"{sweep.size} trials" if sweep.size is not None else "trials"
+        self.write(f"sweep {sweep.id}: {size}\n")
+        self._thread = threading.Thread(target=self._watch, name="mitosis-progress", daemon=True)
+        self._thread.start()
+
+    def write(self, content: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(content.rstrip("\n"), markup=False, highlight=False)
+        else:
+            self._out.write(content)
+            self._out.flush()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+        self._update()
+        if self._bar is not None:
+            self._bar.stop()
+        self.write(text.outcomes(self._sweep.id, self._counts, self._sweep.size) + "\n")
+
+    def _watch(self) -> None:
+        while not self._over.wait(POLL_SECONDS):
+            self._update()
+
+    def _update(self) -> None:
+        with open_store(self._verdict.store) as store:
+            counts = store.sweep_counts(self._sweep.id)
+        if counts == self._counts:
+            return
+        self._counts = dict(counts)
+        done = sum(n for s, n in counts.items() if s.final)
+        failed = done - counts.get(Status.SUCCEEDED, 0)
+        running = counts.get(Status.RUNNING, 0)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, failed=failed, running=running)
+        elif not self._over.is_set() or done:
+            total = f" of {self._sweep.size}" if self._sweep.size is not None else ""
+            self.write(f"{done}{total} done, {failed} failed, {running} running\n")
+
+
+def _bar(size: int | None) -> tuple[Progress, TaskID]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("done, {task.fields[failed]} failed, {task.fields[running]} running, eta"),
+        TimeRemainingColumn(),
+    )
+    task = bar.add_task("sweep", total=size, failed=0, running=0)
+    bar.start()
+    return bar, task

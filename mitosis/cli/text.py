@@ -1,0 +1,80 @@
+"""The lines and words in which trials are told, shared by the commands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from mitosis.folder import TrialFolder
+from mitosis.trial import JSON, Status, Trial
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def short(digest: str) -> str:
+    """The first seven digits of an id or digest, as it is named in lines of text."""
+    return digest[:7]
+
+
+def safe(value: str) -> str:
+    """`value` without control characters, so that nothing recorded can drive the terminal."""
+    return _CONTROL.sub("�", value)
+
+
+def number(value: JSON) -> str:
+    """A number with up to six significant digits; any other JSON value as its text."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return safe(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def seconds(value: float | None) -> str:
+    """A duration as people say it: `0.42 s`, `3 min 5 s`, `2 h 10 min`."""
+    if value is None:
+        return "-"
+    if value < 60:
+        return f"{value:.2g} s" if value < 1 else f"{value:.1f} s"
+    minutes, rest = divmod(int(value), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def closing_line(trial: Trial) -> str:
+    """id, status, main, seconds and the report of a finished trial, in one line."""
+    outcome = trial.outcome
+    assert outcome is not None
+    main = f"main={number(outcome.main)}  " if outcome.status is Status.SUCCEEDED else ""
+    report = TrialFolder(trial.spec.folder).html
+    where = f"  {_relative(report)}" if report.exists() else ""
+    return f"{short(trial.id)} {outcome.status.value}  {main}{seconds(outcome.seconds)}{where}"
+
+
+def failure(trial: Trial) -> str:
+    """Why a trial did not succeed: the user's own traceback where there is one, else the reason."""
+    error = trial.outcome.error if trial.outcome is not None else None
+    if error is None:
+        return "no reason was recorded"
+    if error.traceback:
+        reason = "" if trial.status is Status.FAILED else f"\n{trial.spec.experiment}: {safe(error.message)}"
+        return error.traceback.rstrip("\n") + reason
+    return f"{trial.spec.experiment}: {safe(error.message)}"
+
+
+def outcomes(sweep: str, counts: Mapping[Status, int], size: int | None) -> str:
+    """The table of outcomes that ends a sweep."""
+    rows = [(s.value, counts[s]) for s in Status if counts.get(s)]
+    missing = (size or 0) - sum(counts.values())
+    if missing > 0:
+        rows.append(("not begun", missing))
+    lines = "\n".join(f"  {name:<12} {count:>6}" for name, count in rows) or "  no trial was begun"
+    return f"sweep {sweep}\n{lines}\nnext: mitosis ls --sweep {short(sweep)}"
+
+
+def _relative(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,168 @@
+"""Says what stands at the head of a trial's page: status, numbers, facts, remarks, error and record."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mitosis import identity
+from mitosis.notebook import document, markup
+from mitosis.trial import FileRecord, Outcome, Status, Trial, TrialSpec
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+_MOST_ROWS = 500  # of a table
+_MOST_FILES = 100
+_TIMES = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def view(nb: NotebookNode | None, trial: Trial) -> dict[str, Any]:
+    """What the template shows at the head, as text on single lines; `nb` for a traceback it alone has."""
+    spec, outcome = trial.spec, trial.outcome or Outcome(Status.RUNNING, "")
+    main, exact = _number(outcome.main)
+    measured = {"main": exact} | {name: repr(value) for name, value in outcome.metrics.items()}
+    shown = {
+        "id": spec.id,
+        "experiment": spec.experiment,
+        "variant": spec.variant,
+        "seed": str(spec.seed),
+        "note": spec.note,
+        "main": main,
+        "folder": spec.folder,
+    }
+    return {
+        **{name: markup.visible(text) for name, text in shown.items()},
+        "status": trial.status.value,
+        "word": trial.status.value.replace("_", " "),
+        "facts": [(name, markup.visible(text)) for name, text in _facts(spec, outcome) if text],
+        "error": _error(nb, outcome),
+        "taints": [(r.kind, markup.visible(r.what), markup.visible(r.where)) for r in outcome.taints],
+        "notes": [
+            (r.kind, markup.visible(r.what), markup.visible(r.where)) for r in (*spec.notes, *outcome.notes)
+        ],
+        "metrics": _table(measured if main else {}),
+        "params": _table(dict(_leaves(identity.parse(spec.params)))),
+        "record": [
+            (name, [markup.visible(line) for line in lines]) for name, lines in _record(trial) if lines
+        ],
+        "files": _files(spec, outcome),
+    }
+
+
+def _number(value: Any) -> tuple[str, str]:
+    """`main` for the eye, six digits of a float, and exactly; two empty strings where there is none."""
+    if value is None:
+        return "", ""
+    exact = document.literal(value, 10**9)[0]
+    if isinstance(value, float):
+        return f"{value:.6g}", exact
+    return (exact if len(exact) <= 40 else f"{exact[:39]}…"), exact
+
+
+def _table(rows: Mapping[str, str]) -> dict[str, Any]:
+    """Rows of a table at the head, at most `_MOST_ROWS`, the values of a length that can be read."""
+    shown = [
+        (
+            markup.visible(name),
+            markup.visible(value if len(value) <= 300 else f"{value[:200]} … {value[-60:]}"),
+        )
+        for name, value in list(rows.items())[:_MOST_ROWS]
+    ]
+    return {"rows": shown, "more": len(rows) - len(shown)}
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted key and literal of everything in a mapping of parameters."""
+    if isinstance(value, Mapping) and (value or not path):
+        for key, item in value.items():
+            name = key if isinstance(key, str) and key and "." not in key else repr(key)
+            yield from _leaves(item, f"{path}.{name}" if path else name)
+    else:
+        yield path, document.literal(value, 10**9)[0]
+
+
+def _facts(spec: TrialSpec, outcome: Outcome) -> Iterator[tuple[str, str]]:
+    yield "trial", spec.id
+    yield "commit", spec.code.commit[:10] + (" with changes" if spec.code.dirty else "")
+    yield "branch", spec.code.branch or ""
+    yield "started (UTC)", _moment(spec.started_at)
+    yield "run time", _duration(outcome.seconds)
+    yield "CPU time", _duration(outcome.cpu_seconds)
+    yield "host", spec.process.host
+    yield "sweep", (spec.sweep or "") + (f", job {spec.job}" if spec.job is not None and spec.sweep else "")
+    yield "tags", ", ".join(spec.tags)
+
+
+def _moment(iso: str) -> str:
+    try:
+        return datetime.fromisoformat(iso.replace("Z", "+00:00")).strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return iso
+
+
+def _duration(seconds: float | None) -> str:
+    """Seconds as a person says them: `0.012 s`, `75.3 s`, `2 h 3 min`."""
+    if seconds is None:
+        return ""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    parts = []
+    rest = round(seconds)
+    for size, unit in _TIMES:
+        count, rest = divmod(rest, size)
+        parts.append((count, unit))
+    while not parts[0][0]:
+        del parts[0]
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
+
+
+def _error(nb: NotebookNode | None, outcome: Outcome) -> dict[str, Any] | None:
+    """What stopped the trial, with the user's traceback, or that of the notebook where none was recorded."""
+    if outcome.error is None:
+        return None
+    trace = outcome.error.traceback
+    if not trace and nb is not None:
+        errors = [o for c in nb.cells for o in c.get("outputs", []) if o.output_type == "error"]
+        # an error of the contract is explained by its message; the frames would be ours
+        if errors and not outcome.error.kind.endswith("ContractError"):
+            trace = "\n".join(errors[-1].traceback)
+    message = markup.terminal(markup.cut(outcome.error.message, 4_000))
+    return {"kind": markup.visible(outcome.error.kind), "message": message, "trace": markup.fold(trace)}
+
+
+def _record(trial: Trial) -> Iterator[tuple[str, list[str]]]:
+    """What decides the result and where it was made, in words: (name, lines)."""
+    spec, outcome = trial.spec, trial.outcome
+    yield "command", [" ".join(["python -m mitosis", *map(shlex.quote, spec.overrides)])]
+    yield "entry point", [f"{spec.module}:{spec.function}"]
+    yield "commit", [spec.code.commit]
+    yield "project", [spec.code.project]
+    yield (
+        "remote",
+        [f"{spec.code.remote}{'' if spec.code.pushed else ' (not pushed)'}"] if spec.code.remote else [],
+    )
+    yield "code from", [spec.code.tree] if spec.code.tree not in ("", spec.code.repository) else []
+    yield "parameter set", [spec.param_set.digest]
+    yield "variants", [f"{v.name} version {v.version}, {v.digest[:12]}" for v in spec.variants]
+    yield "environment", [spec.environment]
+    yield "inputs", _listed((*spec.inputs, *(outcome.inputs if outcome else ())))
+    yield "outputs", _listed(outcome.outputs if outcome else ())
+    if outcome and outcome.modules:
+        own = [f"{m.name}: {m.origin}" for m in outcome.modules if m.origin != "commit"]
+        yield "modules", [f"{len(outcome.modules) - len(own)} as in the commit", *own[:100]]
+
+
+def _listed(files: Sequence[FileRecord]) -> list[str]:
+    lines = [f"{f.path}  {f.size:,} B  {f.digest[:12]}" for f in files[:100]]
+    return lines + ([f"and {len(files) - 100:,} more: trial.json"] if len(files) > 100 else [])
+
+
+def _files(spec: TrialSpec, outcome: Outcome) -> list[tuple[str, str]]:
+    folder = Path(spec.folder)
+    names = [n for n in ("result.pkl", "output.log") if (folder / n).is_file()]
+    names = ["notebook.ipynb", *names, "trial.json", *(["figures/"] if outcome.figures else [])]
+    return [(name, name) for name in names]

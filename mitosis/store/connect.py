@@ -1,0 +1,136 @@
+"""Engines, transactions, and the one place where a database's complaint becomes a message for the user."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+
+from mitosis.errors import StoreRefused
+from mitosis.store.address import Address
+
+BUSY_SECONDS = 60.0
+SCHEMA_NAME = "mitosis"
+"""PostgreSQL keeps the tables in a schema of this name, apart from others in the same database."""
+
+_WRITES = "mitosis_writes"
+
+
+def make_engine(address: Address, create: bool = False, foreign_keys: bool = True) -> Engine:
+    """An engine that opens a connection for each transaction and keeps none.
+
+    So nothing is shared by a fork, and a server that was restarted is simply connected to again.
+    The SQLite file must exist unless `create`.
+    """
+    if address.path is None:
+        return _postgresql(address)
+    file = f"file:{quote(bytes(address.path))}?mode={'rwc' if create else 'rw'}"
+
+    def connect() -> sqlite3.Connection:
+        # isolation_level None: sqlite3 begins no transaction by itself, `_begin` does
+        connection = sqlite3.connect(
+            file, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        connection.execute(f"PRAGMA foreign_keys = {int(foreign_keys)}")
+        # with the WAL a crash of the machine can lose the last rows but damages nothing, and
+        # the folders of the trials hold what those rows said
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _postgresql(address: Address) -> Engine:
+    try:
+        engine = create_engine(address.url, poolclass=NullPool)
+    except ImportError as error:
+        what = f"the store {address.shown} needs psycopg, which cannot be imported ({error})"
+        raise StoreRefused(what, "install it: pip install 'mitosis[postgres]'") from error
+    event.listen(engine, "connect", _choose_schema)
+    return engine
+
+
+def _choose_schema(connection: Any, _record: object) -> None:
+    """Outside a transaction, or the first rollback would take it back."""
+    connection.autocommit = True
+    connection.execute(f"SET search_path TO {SCHEMA_NAME}")
+    connection.autocommit = False
+
+
+def _begin(connection: Connection) -> None:
+    """A transaction that will write asks for the lock at once: one that asks later can only fail."""
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def transaction(engine: Engine, address: Address, write: bool = False) -> Iterator[Connection]:
+    """A connection inside one transaction: committed at the end, rolled back when an error passes.
+
+    Raises StoreRefused for whatever the database itself complains of; a violated constraint passes
+    as it is.
+    """
+    try:
+        with engine.connect().execution_options(**{_WRITES: write}) as connection, connection.begin():
+            yield connection
+    except IntegrityError:
+        raise
+    except DatabaseError as error:
+        raise refusal(address, error) from error
+
+
+def refusal(address: Address, error: DatabaseError) -> StoreRefused:
+    """What the user reads where the database said `error`."""
+    said = " ".join(str(error.orig).split())
+    if address.path is None:
+        if isinstance(error, OperationalError):
+            return StoreRefused(
+                f"the store {address.shown} cannot be used: {said}",
+                "check that the server runs and lets you in (password: PGPASSWORD or ~/.pgpass)",
+            )
+        return StoreRefused(f"the store {address.shown} answered: {said}", _damaged(None))
+    return StoreRefused(*_sqlite(address.path, said))
+
+
+def _sqlite(path: Path, said: str) -> tuple[str, str]:
+    """What happened, and what to do, by SQLite's own words (https://www.sqlite.org/rescode.html)."""
+    known = {
+        "database is locked": (
+            f"the store {path} was kept locked by another process for {BUSY_SECONDS:.0f} s",
+            "wait until that process ends, or see who holds it: fuser -v FILE",
+        ),
+        "locking protocol": (
+            f"the file system of the store {path} does not lock files as SQLite needs",
+            "keep the store on a local disk, or share a PostgreSQL: mitosis.store=postgresql+psycopg://...",
+        ),
+        "readonly database": (
+            f"the store {path} cannot be written",
+            "check the permissions of the file and of its directory",
+        ),
+        "unable to open database file": (
+            f"the store {path} cannot be opened",
+            "check that it is still there, and the permissions of the file and of its directory",
+        ),
+        "disk is full": (f"no space is left for the store {path}", "make room on the disk and try again"),
+        "disk i/o error": (f"the disk failed while the store {path} was used", "check the disk and its space"),
+        "not a database": (f"{path} is no SQLite database", "give the store another path"),
+        "malformed": (f"the store {path} is damaged", _damaged(path)),
+        "no such": (f"the store {path} lacks what it should hold: {said}", _damaged(path)),
+    }
+    for words, answer in known.items():
+        if words in said.lower():
+            return answer
+    return f"the store {path} cannot be used: {said}", "check the file, its directory and the disk"
+
+
+def _damaged(path: Path | None) -> str:
+    place = "put the file aside, then make" if path else "make"
+    return f"{place} a new store from the folders of the trials: mitosis check --rebuild"

@@ -1,0 +1,55 @@
+"""Frozen values that go into the store as questions and come out of it as answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mitosis.trial import Status, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which trials, in which order; what is None or empty does not restrict.
+
+    `sort` is a key of a `Summary` (or `metrics.NAME`), with "-" in front for descending; trials
+    without a value come last either way, and ties are broken by the newest.
+    """
+
+    project: str | None = None
+    experiment: str | None = None
+    variant: str | None = None  # the whole label
+    status: tuple[Status, ...] = ()  # any of these
+    seed: int | None = None
+    commit: str | None = None  # the first digits of the hash
+    since: datetime | None = None  # with a time zone; a trial started then counts
+    until: datetime | None = None  # with a time zone; a trial started then does not
+    sweep: str | None = None
+    tags: tuple[str, ...] = ()  # all of these
+    sort: str = "-started_at"
+    limit: int | None = None
+    after: str | None = None  # the id of the last trial of the page before
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRecord:
+    """A sweep as the store knows it; what is None was never told (its driver did not reach the store)."""
+
+    id: str
+    project: str
+    command: str | None
+    size: int | None  # jobs
+    started_at: str | None  # ISO 8601, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class VariantUse:
+    """One version of a variant, and how often, first and last, trials used it."""
+
+    project: str
+    experiment: str
+    variant: Variant
+    filed_at: str  # ISO 8601, UTC
+    first_used_at: str | None  # start of a trial; None: filed, and no trial of it is left
+    last_used_at: str | None
+    trials: int
