@@ -47,7 +47,8 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome, figure_formats: tuple
     """
     folder = TrialFolder(spec.folder)
     try:
-        outcome = _show(folder, spec, outcome, figure_formats)
+        if folder.notebook.exists():  # a trial that was refused in a sweep has none
+            outcome = _show(folder, spec, outcome, figure_formats)
     except (MitosisError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         remark = Remark("no_report", f"the report could not be made: {error}", str(folder.html))
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))

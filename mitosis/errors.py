@@ -54,5 +54,9 @@ class TrialRefused(Refused):
     """The trial cannot be made: its folder cannot be written, an input is missing."""
 
 
+class JobTaken(Refused):
+    """Another trial stands for this job of the sweep: an engine ran the job a second time."""
+
+
 class InternalError(MitosisError):
     """A fault of mitosis itself that was foreseen (an invariant does not hold)."""

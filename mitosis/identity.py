@@ -107,11 +107,11 @@ def parse(text: str) -> Any:
 
 
 def seed_free(first: Any, second: Any, unresolved: Any, root: str = "params") -> Any:
-    """`first` with the configured text of each leaf that depends on the seed, so that all seeds share one set.
+    """`first` with the configured text of each leaf that depends on the seed: one set for all seeds.
 
-    `first` and `second` are one configuration resolved under two seeds, `unresolved` is its tree of unresolved
-    text. Where a whole node is one interpolation, its text stands for each leaf in it that differs. Raises
-    ParameterRefused as `canonical` does.
+    `first` and `second` are one configuration resolved under two seeds, `unresolved` is its tree of
+    unresolved text. Where a whole node is one interpolation, its text stands for each leaf in it that
+    differs. Raises ParameterRefused as `canonical` does.
     """
     if type(first) is type(second):
         if isinstance(first, dict) and _keys(first) == _keys(second):

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +15,7 @@ from mitosis import closing, identity
 from mitosis.capture import code, environment, inputs
 from mitosis.errors import ConfigurationRefused, MitosisError, TrialRefused
 from mitosis.folder import TrialFolder
-from mitosis.settings import Settings, WorkingDirectory
+from mitosis.settings import Checkout, OnDirty, Settings, WorkingDirectory
 from mitosis.trial import CodeState, Failure, Outcome, Remark, Status, Trial, TrialSpec, Variant, new_id, plain, utc_now
 
 if TYPE_CHECKING:
@@ -117,11 +117,10 @@ def gate(repository: Path, settings: Settings, sweep: Sweep | None = None) -> Ve
     from mitosis import settle
 
     root = _root(repository, settings.root)
-    state = code.inspect(repository)
-    if settings.project is not None:
-        state = _replace(state, project=settings.project)
+    state = _code(repository, settings)
     url = settings.store or os.environ.get("MITOSIS_STORE") or f"sqlite:///{root / 'mitosis.db'}"
     _make_root(repository, root)
+    state = _pin(state, repository, root, settings, sweep)
     with open_store(url) as store:
         settle.settle(store)
         if sweep is not None:
@@ -130,10 +129,35 @@ def gate(repository: Path, settings: Settings, sweep: Sweep | None = None) -> Ve
     return Verdict(state, str(root), url, mitosis.__version__, sweep.id if sweep else None, tuple(r for r in remarks if r))
 
 
-def _replace(state: CodeState, **changes: Any) -> CodeState:
-    import dataclasses
+def _code(repository: Path, settings: Settings) -> CodeState:
+    """The code as the gate accepts it: clean, or as a snapshot where the user asked for one."""
+    if settings.on_dirty is OnDirty.snapshot:
+        from mitosis.capture import snapshot
 
-    return dataclasses.replace(state, **changes)
+        if settings.checkout is Checkout.inplace:
+            raise ConfigurationRefused(
+                "mitosis.on_dirty=snapshot runs from a checkout of the snapshot, not in place",
+                "leave out mitosis.checkout=inplace, or commit",
+            )
+        state = snapshot.snapshot(repository, settings.snapshot_max_file)
+    else:
+        state = code.inspect(repository)
+    return replace(state, project=settings.project) if settings.project is not None else state
+
+
+def _pin(
+    state: CodeState, repository: Path, root: Path, settings: Settings, sweep: Sweep | None
+) -> CodeState:
+    """The same code, with the checkout it runs from where it is not the working tree itself."""
+    auto = settings.checkout is Checkout.auto and (sweep is not None or state.dirty)
+    if settings.checkout is not Checkout.pinned and not auto:
+        return replace(state, tree=str(repository))
+    from mitosis.capture import checkout
+
+    tree = checkout.checkout(repository, state.commit, checkout.place(root, state.commit))
+    if settings.share:
+        checkout.share(repository, tree, settings.share)
+    return replace(state, tree=str(tree))
 
 
 def open_store(url: str) -> Store:
@@ -223,9 +247,16 @@ def _specify(verdict: Verdict, request: Request, store: Store, environment_diges
     )
 
 
-def source_roots(tree: Path, extra: list[str]) -> tuple[str, ...]:
-    """The directories that come first on the kernel's sys.path: the top, src/ where it exists, then `extra`."""
-    roots = [tree, tree / "src", *(tree / e for e in extra)]
+def source_roots(state: CodeState, extra: list[str]) -> tuple[str, ...]:
+    """The directories that come first on the kernel's sys.path: the top, src/ where it exists, then `extra`.
+
+    All of them are of the tree that the code runs from, be it the repository or a checkout.
+    """
+    tree, repository = Path(state.tree or state.repository), Path(state.repository)
+    roots = [tree, tree / "src"]
+    for name in extra:
+        given = repository / name
+        roots.append(tree / given.relative_to(repository) if given.is_relative_to(repository) else given)
     return tuple(dict.fromkeys(str(r) for r in roots if r == tree or r.is_dir()))
 
 
@@ -234,9 +265,8 @@ def _execute(spec: TrialSpec, request: Request, folder: TrialFolder, display: Di
     from mitosis.notebook import document, execute
 
     settings = request.settings
-    tree = Path(spec.code.tree or spec.code.repository)
-    roots = source_roots(tree, settings.source_roots)
-    cwd = folder.path if settings.cwd is WorkingDirectory.trial else tree
+    roots = source_roots(spec.code, settings.source_roots)
+    cwd = folder.path if settings.cwd is WorkingDirectory.trial else Path(spec.code.repository)
     plan = document.CallPlan(
         cwd=str(cwd),
         source_roots=roots,

@@ -21,13 +21,6 @@ class Checkout(Enum):
     pinned = "pinned"
 
 
-class OnError(Enum):
-    """Whether a sweep goes on after a trial that did not succeed."""
-
-    carry_on = "continue"
-    stop = "stop"
-
-
 class WorkingDirectory(Enum):
     """Where the experiment runs: at the repository's top, or in the trial's own folder."""
 
@@ -42,6 +35,10 @@ class Settings:
     root: str = "trials"  # relative to the repository's top
     store: str | None = None  # URL; default: MITOSIS_STORE, else the SQLite file <root>/mitosis.db
     project: str | None = None  # default: origin's address, else the first commit
+    on_dirty: OnDirty = OnDirty.refuse
+    snapshot_max_file: int = 50_000_000  # bytes of a file that only a snapshot would hold
+    checkout: Checkout = Checkout.auto
+    share: list[str] = field(default_factory=list)  # ignored files and directories that a checkout links
     source_roots: list[str] = field(default_factory=list)  # after the repository's top and src/
     cwd: WorkingDirectory = WorkingDirectory.repository
     timeout: float | None = None  # seconds from the call of `run`

@@ -129,6 +129,8 @@ class HostProcess:
     pid: int
     started: float  # seconds, the kernel's own clock (boot based)
     boot: str  # boot id
+    machine: str = ""  # digest of the machine's own id: host names are given twice
+    namespace: str = ""  # of process numbers: containers of one host have their own
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import project as project_of_tests
+
 
 @dataclass(frozen=True)
 class Repository:
@@ -71,3 +73,9 @@ def make_repository(path: Path) -> Repository:
 def repository(tmp_path: Path, git_config: Path) -> Repository:
     """A clean repository with three files in one commit, in a directory with a hostile name."""
     return make_repository(tmp_path / "a 'hostile' näme")
+
+
+@pytest.fixture
+def project(tmp_path: Path, git_config: Path) -> project_of_tests.Project:
+    """A user's repository with conf/ and a module, in a directory with a hostile name."""
+    return project_of_tests.make(tmp_path / "my 'own' projéct")

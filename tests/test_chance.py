@@ -9,16 +9,22 @@ import pytest
 
 
 def _python(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def test_seeding_imports_nothing() -> None:
     """An experiment that does not use numpy does not get it loaded."""
-    code = "import sys, mitosis.kernel as k; k.seed(7); print(any(m in sys.modules for m in ('numpy', 'torch')))"
+    code = (
+        "import sys, mitosis.kernel as k; k.seed(7); print(any(m in sys.modules for m in ('numpy', 'torch')))"
+    )
     assert _python(code) == "False"
 
 
-@pytest.mark.parametrize("when", ["import numpy; k.seed(7)", "k.seed(7); import numpy", "k.seed(7); from numpy import random"])
+@pytest.mark.parametrize(
+    "when", ["import numpy; k.seed(7)", "k.seed(7); import numpy", "k.seed(7); from numpy import random"]
+)
 def test_numpy_is_seeded_whenever_it_is_imported(when: str) -> None:
     """The global generator of numpy gives the same numbers, imported before or after the seeding."""
     got = _python(f"import mitosis.kernel as k; {when}; import numpy; print(numpy.random.random())")

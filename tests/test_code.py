@@ -79,6 +79,7 @@ def test_an_unborn_branch_is_refused(git_config: Path, tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     (tmp_path / "code.py").write_text("x = 1\n")
     assert code.find_repository(tmp_path) == tmp_path.resolve()
+    assert code.project(tmp_path) == ""
     with pytest.raises(RepositoryRefused, match=r"no commit yet.*\n.*git commit"):
         code.inspect(tmp_path)
 
@@ -467,6 +468,27 @@ def test_no_change_is_hidden(repository: Repository, case: str) -> None:
             assert path in refused.value.what
 
 
+# Here the user's own git is blind to the change, so that only a snapshot (or mending the setting) helps.
+BLIND = {"a replaced commit", "same size under a restored time", "a file system monitor that lies", "conflict",
+         "a name that differs in case"}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [name for name, (_, kinds) in CASES.items() if kinds and name not in BLIND])
+def test_the_way_out_works_when_typed(repository: Repository, case: str) -> None:
+    """The commands that a refusal gives, typed as they stand, lead to a clean tree."""
+    CASES[case][0](repository)
+    with pytest.raises(DirtyRepository) as refused:
+        code.inspect(repository.path)
+    commands = refused.value.todo.removeprefix("commit (").partition(")")[0].split(", ")
+    assert commands[-1] == "git commit"
+    for command in commands:
+        for change in code.changes(repository.path) if "FILE" in command else (None,):
+            path = git.quoted(change.path) if change else ""
+            line = command.replace("FILE", path).replace("git commit", "git commit -m x")
+            subprocess.run(["sh", "-c", line], cwd=repository.path, check=True, capture_output=True)
+    assert not code.inspect(repository.path).dirty
+
+
 def test_every_name_is_seen_and_shown_on_one_line(repository: Repository) -> None:
     """Hostile file names come back as they are, and the message shows each without a line break."""
     for name in HOSTILE[:9]:
@@ -496,7 +518,8 @@ def test_a_refusal_names_ten_files_and_counts_the_rest(repository: Repository) -
         code.inspect(repository.path)
     what, todo = refused.value.what, refused.value.todo
     head = repository.git("rev-parse", "HEAD")[:7]
-    assert f"has 14 changes that commit {head} does not hold; modified: code.py; untracked: n00.py," in what
+    assert what.startswith(f"14 uncommitted changes in {git.shown(str(repository.path))} (commit {head}): ")
+    assert "): modified: code.py; untracked: n00.py, n01.py," in what
     assert what.endswith("n08.py; and 4 more")
     for way in ("git commit", ".gitignore", "mitosis.on_dirty=snapshot"):
         assert way in todo

@@ -58,7 +58,9 @@ def test_methods_and_callables_are_experiments() -> None:
         ({}, ["needs params.dt"]),
     ],
 )
-def test_a_call_that_cannot_work_is_refused_before_it_is_made(params: dict[str, Any], words: list[str]) -> None:
+def test_a_call_that_cannot_work_is_refused_before_it_is_made(
+    params: dict[str, Any], words: list[str]
+) -> None:
     """An unknown and a missing keyword are named, with what the function takes."""
 
     def run(seed: int, dt: float, steps: int = 3) -> None:
@@ -112,7 +114,13 @@ def test_a_result_without_main_names_its_keys() -> None:
 def test_numbers_of_the_result_become_metrics() -> None:
     """Other numbers at the top and under `metrics` are metrics; arrays, texts and booleans are not."""
     reading = contract.read(
-        {"main": 1, "loss": np.float64(0.5), "curve": [1, 2], "ok": True, "metrics": {"f1": 0.25, "name": "x"}}
+        {
+            "main": 1,
+            "loss": np.float64(0.5),
+            "curve": [1, 2],
+            "ok": True,
+            "metrics": {"f1": 0.25, "name": "x"},
+        }
     )
     assert reading.metrics == {"loss": 0.5, "f1": 0.25}
     assert [n["where"] for n in reading.left_out] == ["metrics.name"]

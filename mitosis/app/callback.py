@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mitosis import launch
-from mitosis.app import state
+from mitosis.app import pinning, state
 from mitosis.errors import ConfigurationRefused, InternalError, MitosisError
 from mitosis.settings import Settings
 from mitosis.trial import new_id
@@ -72,7 +72,9 @@ class Gate(Callback):
             driver.error.__cause__ = error
             sys.exit(3)
         driver.verdict = self.verdict
-        driver.display.sweep_started(driver.verdict, sweep) if sweep is not None else None
+        pinning.pin(driver.repository, self.verdict.code)
+        if sweep is not None:
+            driver.display.sweep_started(self.verdict, sweep)
 
 
 def sweep_size(config: DictConfig) -> int | None:

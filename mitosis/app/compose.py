@@ -20,13 +20,9 @@ from mitosis.settings import Settings
 _QUALIFIED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")  # an identifier chain: a.b.c
 
 
-def experiment_name(config: DictConfig, choices: dict[str, Any] | None = None) -> str:
+def experiment_name(config: DictConfig, hydra: DictConfig) -> str:
     """The name of the chosen experiment; where no group chose it, the last part of its module's name."""
-    if choices is None:
-        from hydra.core.hydra_config import HydraConfig
-
-        choices = dict(HydraConfig.get().runtime.choices)
-    chosen = choices.get("experiment")
+    chosen = hydra.runtime.choices.get("experiment")
     if chosen:
         return str(chosen)
     return str(OmegaConf.select(config, "experiment.module") or "experiment").rpartition(".")[2]
@@ -41,7 +37,7 @@ def request(config: DictConfig, hydra: DictConfig) -> launch.Request:
     tracked = identity.seed_free(params, _resolved(config, seed + 1), _unresolved(config))
     chosen = variants.chosen(hydra)
     return launch.Request(
-        experiment=experiment_name(config, dict(hydra.runtime.choices)),
+        experiment=experiment_name(config, hydra),
         module=module,
         function=function,
         input_patterns=tuple(config.experiment.inputs),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
@@ -22,21 +24,24 @@ def task(config: DictConfig) -> float | None:
     if verdict is None:
         raise GateMissing("the gate of mitosis was removed (hydra.callbacks.mitosis): nothing runs without it")
     driver = state.invocation()
-    name = compose.experiment_name(config)
+    hydra = cast("DictConfig", HydraConfig.get())  # annotated as the schema it is checked against
     request = None
     try:
-        request = compose.request(config, HydraConfig.get())
+        request = compose.request(config, hydra)
         trial = launch.run_trial(verdict, request, state.display())
     except MitosisError as error:
         if verdict.sweep is None and driver is not None:
             driver.error = error
             return None
-        trial = launch.record_refusal(verdict, name, request, compose.job_number(HydraConfig.get()), error)
+        trial = launch.record_refusal(
+            verdict, compose.experiment_name(config, hydra), request, compose.job_number(hydra), error
+        )
         state.display().finished(trial)
     if driver is not None:
         driver.trials.append(trial)
         if trial.status is Status.INTERRUPTED:
             raise KeyboardInterrupt  # ends the sweep; in a worker only this one job is over
     main = trial.outcome.main if trial.outcome is not None else None
-    numeric = isinstance(main, int | float) and not isinstance(main, bool)
-    return float(main) if trial.status is Status.SUCCEEDED and numeric else None
+    if trial.status is not Status.SUCCEEDED or isinstance(main, bool) or not isinstance(main, int | float):
+        return None
+    return float(main)

@@ -172,7 +172,7 @@ def _contents(contributed: Any, composed: Any) -> Any:
 def _leaves(node: Any, composed: Any, path: str) -> Any:
     raw = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
     if isinstance(node, DictConfig) and not isinstance(raw, str) and raw is not None:
-        return {k: _leaves(node._get_node(k), composed, f"{path}.{k}") for k in node}
+        return {k: _leaves(node._get_node(k), composed, f"{path}.{k!s}") for k in node}
     if isinstance(node, ListConfig) and isinstance(raw, list):
         return [_leaves(node._get_node(i), composed, f"{path}[{i}]") for i in range(len(raw))]
     unresolved = node._value() if hasattr(node, "_value") else node

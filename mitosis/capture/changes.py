@@ -46,8 +46,6 @@ _STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-ahead-behind", "-
 # `git status` cannot be told to leave out info/exclude, so untracked files are asked for here.
 _LIST = ("ls-files", "-z", "-v", "--stage", "--others", "--exclude-per-directory=.gitignore")
 
-_NAMED = 10  # files that a refusal names before it counts
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -126,35 +124,37 @@ def refusal(repository: Path, tree: WorkingTree) -> DirtyRepository:
     """The error that names the changes of `tree` (at most ten files, then a count) and the ways out."""
     changes = sorted(tree.changes, key=lambda change: (list(_WORDS).index(change.kind), change.path))
     groups: dict[Kind, list[str]] = {}
-    for change in changes[:_NAMED]:
+    for change in changes[: git.NAMED]:
         groups.setdefault(change.kind, []).append(git.shown(change.path))
     parts = [f"{_WORDS[kind]}: {', '.join(paths)}" for kind, paths in groups.items()]
-    if len(changes) > _NAMED:
-        parts.append(f"and {len(changes) - _NAMED} more")
-    count = "1 change" if len(changes) == 1 else f"{len(changes)} changes"
+    if len(changes) > git.NAMED:
+        parts.append(f"and {len(changes) - git.NAMED} more")
+    count = "1 uncommitted change" if len(changes) == 1 else f"{len(changes)} uncommitted changes"
     return DirtyRepository(
-        f"{git.shown(str(repository))} has {count} that commit {tree.commit[:7]} does not hold; "
-        + "; ".join(parts),
-        _ways_out({change.kind for change in changes}),
+        f"{count} in {git.shown(str(repository))} (commit {tree.commit[:7]}): " + "; ".join(parts),
+        _ways_out(
+            {change.kind for change in changes}, any(tree.submodules[p].changes for p in tree.submodules)
+        ),
     )
 
 
-def _ways_out(kinds: set[Kind]) -> str:
+def _ways_out(kinds: set[Kind], inside: bool) -> str:
     if "conflict" in kinds:
         return "solve the conflicts and commit, or abort what brought them (`git status` says how)"
-    ways = []
-    if kinds - {"mode"}:
-        ways.append("commit them (git add -A, then git commit)")
-    if "mode" in kinds:
-        ways.append("record the executable bit (git update-index --chmod=+x or -x FILE, then git commit)")
-    if "flagged" in kinds:
-        ways[0] += " after git update-index --no-assume-unchanged --no-skip-worktree FILE"
+    unhide = []
+    if "flagged" in kinds:  # git obeys only the first of two such options
+        unhide.append("git update-index --no-assume-unchanged FILE, git update-index --no-skip-worktree FILE")
+    if "excluded" in kinds:
+        unhide.append("git add -f FILE")
+    see = {"mode": " -c core.fileMode=true", "retyped": " -c core.symlinks=true"}
+    add = "git" + "".join(option for kind, option in see.items() if kind in kinds) + " add -A"
+    where = ", in the submodules first" if inside else ""
+    ways = [f"commit ({', '.join([*unhide, add, 'git commit'])}{where})"]
     if kinds & {"untracked", "excluded"}:
-        ways.append("name what is no code or data of yours in the .gitignore of the repository")
+        ways.append("list what should not be versioned in .gitignore")
     if "submodule" in kinds:
-        ways.append("go back to the recorded commit (git submodule update)")
-    ways.append("run from a snapshot of the files as they are: mitosis.on_dirty=snapshot")
-    return ", or ".join(ways)
+        ways.append("return to the recorded commit (git submodule update)")
+    return ", ".join(ways) + ", or run the files as they are: mitosis.on_dirty=snapshot"
 
 
 @contextmanager

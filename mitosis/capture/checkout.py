@@ -20,8 +20,6 @@ from pathlib import Path
 from mitosis.capture import git, manifest
 from mitosis.errors import RepositoryRefused, TrialRefused
 
-_NAMED = 10  # files that a refusal names before it counts
-
 
 def place(root: Path, commit: str) -> Path:
     """Where the checkout of `commit` lies below the root of the trials."""
@@ -47,12 +45,9 @@ def checkout(repository: Path, commit: str, destination: Path) -> Path:
             "give yourself the right to it, free the disk, or choose another directory: mitosis.root=DIR",
         ) from e
     if wrong:
-        named = ", ".join(wrong[:_NAMED]) + (
-            f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-        )
         quoted = git.quoted(str(destination))
         raise TrialRefused(
-            f"the checkout {git.shown(str(destination))} is no longer what the commit holds: {named}",
+            f"the checkout {git.shown(str(destination))} is no longer what the commit holds: {git.listed(wrong)}",
             f"remove it, the next trial makes it again: chmod -R u+w {quoted} && rm -r {quoted}",
         )
     return destination
@@ -119,7 +114,7 @@ def _make_once(repository: Path, commit: str, destination: Path) -> None:
             if entries.keys() != expected:
                 odd = sorted(entries.keys() ^ expected)
                 raise TrialRefused(
-                    f"the file system cannot hold the commit: {', '.join(map(git.shown, odd[:_NAMED]))} "
+                    f"the file system cannot hold the commit: {git.listed([git.shown(path) for path in odd])} "
                     "(names that differ only in case?)",
                     "choose a root on another file system: mitosis.root=DIR",
                 )
@@ -199,7 +194,8 @@ def _store(source: _Source, path: str, name: str | None, commit: str) -> _Source
         candidates += [_Source(home / "modules" / name, None) for home in (source.directory, shared)]
     candidates = [candidate for candidate in candidates if candidate.directory.is_dir()]
     for candidate in candidates:
-        where = {"GIT_DIR": str(candidate.directory)}
+        # A working tree has to be named: the one that the submodule's configuration names may be gone.
+        where = {"GIT_DIR": str(candidate.directory), "GIT_WORK_TREE": str(candidate.directory)}
         if not git.attempt(
             candidate.directory, "cat-file", "-e", f"{commit}^{{commit}}", extra=where
         ).returncode:

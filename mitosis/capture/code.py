@@ -88,7 +88,10 @@ def describe(repository: Path, commit: str, branch: str | None, dirty: bool = Fa
 
 
 def project(repository: Path) -> str:
-    """The project's name: origin's address without credentials, else the hash of its first commit."""
+    """The project's name: origin's address without credentials, else the hash of its first commit.
+
+    Empty where there is neither: a repository without a commit has no trials.
+    """
     return origin(repository) or _first_commit(repository)
 
 
@@ -173,7 +176,11 @@ def _address(remotes: Mapping[str, str]) -> str | None:
 
 def _first_commit(repository: Path) -> str:
     # Along first parents there is one root, and merging a foreign history in does not change it.
-    return git.run(repository, "rev-list", "--first-parent", "--max-parents=0", "HEAD").decode().strip()
+    question = ("rev-list", "--first-parent", "--max-parents=0", "HEAD")
+    answer = git.attempt(repository, *question)
+    if answer.returncode != 0 and b"argument 'HEAD': unknown revision" not in answer.stderr:
+        raise git.refusal(repository, question[0], answer.stderr)
+    return answer.stdout.decode().strip() if answer.returncode == 0 else ""
 
 
 def _pushed(repository: Path, commit: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mitosis.errors import RepositoryRefused
@@ -112,8 +112,8 @@ def refusal(directory: Path, command: str, stderr: bytes) -> RepositoryRefused:
             f"{place} is a bare repository or the inside of a .git directory: it has no files to run",
             "run from a working tree: git clone it, or change to the directory that holds your files",
         )
-    lines = [line for line in said.splitlines() if line.startswith(("fatal:", "error:"))]
-    reason = lines[0] if lines else said.splitlines()[0] if said else "it gave no reason"
+    lines = [line for word in ("fatal:", "error:") for line in said.splitlines() if line.startswith(word)]
+    reason = "; ".join(lines[:2]) or said.partition("\n")[0] or "it gave no reason"
     return RepositoryRefused(
         f"git {command} failed in {place}: {reason}",
         "`git status` and `git fsck` there may say more",
@@ -162,6 +162,16 @@ def shown(path: str) -> str:
     if path and plain and not path.startswith("-"):
         return path
     return '"' + "".join(map(_escaped, path)) + '"'
+
+
+NAMED = 10
+"""How many files a message names before it counts."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as one piece of a line: at most ten of them, then how many more."""
+    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + rest
 
 
 def quoted(path: str) -> str:

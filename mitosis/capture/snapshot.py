@@ -15,8 +15,6 @@ from mitosis.trial import CodeState
 SNAPSHOTS = "refs/mitosis/snapshots"
 """Where the refs of snapshots lie: one per snapshot, named by its hash."""
 
-_NAMED = 10  # files that a refusal names before it counts
-
 
 def snapshot(repository: Path, max_file: int) -> CodeState:
     """The code of the working tree, untracked files included, as a commit whose parent is HEAD.
@@ -59,10 +57,9 @@ def _refuse_large(repository: Path, tree: WorkingTree, max_file: int) -> None:
     )
     if not large:
         return
-    names = ", ".join(map(git.shown, large[:_NAMED]))
-    rest = f" and {len(large) - _NAMED} more" if len(large) > _NAMED else ""
+    names = git.listed([git.shown(path) for path in large])
     raise DirtyRepository(
-        f"too large for a snapshot (over {max_file / 1e6:g} MB each): {names}{rest}",
+        f"too large for a snapshot (over {max_file / 1e6:g} MB each): {names}",
         "name them in .gitignore (and in experiment.inputs, where the experiment reads them), commit them, "
         "or raise mitosis.snapshot_max_file",
     )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mitosis.capture import git
 from mitosis.errors import Refused
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable  # moved to importlib.resources.abc in Python 3.11
 
 _RENAMED = {"gitignore": ".gitignore"}  # a .gitignore in the package would hide files of the package itself
 
@@ -52,7 +56,7 @@ def _files() -> list[tuple[str, bytes]]:
     template = resources.files("mitosis.cli") / "template"
     found: list[tuple[str, bytes]] = []
 
-    def walk(folder: resources.abc.Traversable, below: str) -> None:
+    def walk(folder: Traversable, below: str) -> None:
         for entry in sorted(folder.iterdir(), key=lambda e: e.name):
             name = _RENAMED.get(entry.name, entry.name)
             if entry.is_dir():

@@ -12,7 +12,7 @@ from mitosis.errors import Refused
 from mitosis.trial import Status, Summary
 
 if TYPE_CHECKING:
-    from mitosis.store.query import Query
+    from mitosis.store import Query
 
 _COLORS = {
     Status.SUCCEEDED: "green",
@@ -30,7 +30,7 @@ _COLORS = {
 @click.option("--sweep", metavar="ID", help="Only of this sweep (a prefix is enough).")
 @click.option("--since", metavar="DATE", help="Only started at or after: 2026-01-31, 2026-01-31T12:00, 3h, 2d.")
 @click.option("--until", metavar="DATE", help="Only started before.")
-@click.option("--sort", default=None, metavar="COLUMN", help="By this column; -COLUMN for descending. E.g. main.")
+@click.option("--sort", default="-started_at", show_default=True, metavar="COLUMN", help="By this column; -COLUMN for descending. E.g. main.")
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="At most so many; 0: all.")
 @click.option("--all-projects", is_flag=True, help="Of every project in the store, not only of this repository.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
@@ -40,12 +40,12 @@ def command(as_json: bool, url: str | None, **wanted: str | int | bool | None) -
     query = _query(wanted)
     with locate.opened(url) as store:
         found = store.find(query) if store is not None else []
-        more = store is not None and len(found) == query.limit and store.total(query) > len(found)
+        more = store is not None and len(found) == query.limit and sum(store.count(query).values()) > len(found)
     if as_json:
         answers.emit([answers.line(s) for s in found])
         return 0
     if not found:
-        print("no trial" + (" matches" if any(v for k, v in wanted.items() if k != "limit") else " yet"))
+        print("no trial" + (" matches" if any(v for k, v in wanted.items() if k not in ("limit", "sort")) else " yet"))
         return 0
     _table(found)
     print(f"{'more with --limit 0; ' if more else ''}next: mitosis show {text.short(found[0].id)}")
@@ -54,20 +54,20 @@ def command(as_json: bool, url: str | None, **wanted: str | int | bool | None) -
 
 def _query(wanted: dict[str, str | int | bool | None]) -> Query:
     from mitosis.capture import code
-    from mitosis.store.query import Query
+    from mitosis.store import Query
 
     top = None if wanted["all_projects"] else locate.repository()
     return Query(
         project=code.project(top) if top is not None else None,
         experiment=_text(wanted["experiment"]),
         variant=_text(wanted["variant"]),
-        status=Status(wanted["status"]) if wanted["status"] else None,
+        status=(Status(wanted["status"]),) if wanted["status"] else (),
         seed=wanted["seed"] if isinstance(wanted["seed"], int) else None,
         commit=_text(wanted["commit"]),
         sweep=_text(wanted["sweep"]),
         since=moment(_text(wanted["since"])),
         until=moment(_text(wanted["until"])),
-        sort=_text(wanted["sort"]),
+        sort=str(wanted["sort"]),
         limit=int(wanted["limit"] or 0) or None,
     )
 
@@ -76,19 +76,18 @@ def _text(value: str | int | bool | None) -> str | None:
     return None if value is None or value == "" else str(value)
 
 
-def moment(value: str | None) -> str | None:
-    """A date, a time or an age (`3h`, `2d`) as the ISO 8601 in UTC that the store compares."""
+def moment(value: str | None) -> datetime | None:
+    """A date, a time (the user's own zone where none is given) or an age (`3h`, `2d`)."""
     if value is None:
         return None
     units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
     if value[:-1].isdigit() and value[-1:] in units:
-        at = datetime.now(timezone.utc) - timedelta(**{units[value[-1]]: int(value[:-1])})
-    else:
-        try:
-            at = datetime.fromisoformat(value).astimezone(timezone.utc)  # without a zone: the user's own
-        except ValueError as error:
-            raise Refused(f"{value!r} is no date", "write 2026-01-31, 2026-01-31T12:00, or an age: 3h, 2d") from error
-    return at.isoformat(timespec="milliseconds")
+        return datetime.now(timezone.utc) - timedelta(**{units[value[-1]]: int(value[:-1])})
+    try:
+        return datetime.fromisoformat(value).astimezone(timezone.utc)
+    except ValueError as error:
+        todo = "write 2026-01-31, 2026-01-31T12:00, or an age: 3h, 2d"
+        raise Refused(f"{value!r} is no date", todo) from error
 
 
 def _table(found: list[Summary]) -> None:
@@ -105,7 +104,7 @@ def _table(found: list[Summary]) -> None:
         table.add_column(name, justify="right" if right else "left", overflow="fold" if name == "variant" else "ellipsis")
     for trial in found:
         dirty = "+" if trial.dirty else ""
-        cells = [
+        cells: list[str | Text] = [
             text.short(trial.id) + ("!" if trial.taints else ""),
             text.safe(trial.experiment),
             text.safe(trial.variant),

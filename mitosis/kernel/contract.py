@@ -107,7 +107,7 @@ def number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, numbers.Real | _decimal()):
         return None
     try:
-        return float(value)
+        return float(value)  # type: ignore[arg-type]  # a Real or a Decimal, as checked above
     except (OverflowError, ValueError):
         return None
 

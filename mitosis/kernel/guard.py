@@ -55,7 +55,7 @@ def begin(options: str) -> None:
 def _shell() -> Any:
     from IPython import get_ipython
 
-    return get_ipython()  # type: ignore[no-untyped-call]
+    return get_ipython()
 
 
 def _prefer(source_roots: list[str]) -> None:
@@ -164,7 +164,7 @@ def _show(reading: contract.Reading) -> None:
     rows = {"main": reading.main, **reading.metrics}
     width = max(len(name) for name in rows)
     text = "\n".join(f"{name:<{width}}  {contract.shown(value)}" for name, value in rows.items())
-    display(_Table(text, rows))  # type: ignore[no-untyped-call]
+    display(_Table(text, rows))
 
 
 class _Table:

@@ -8,10 +8,8 @@ import math
 import pathlib
 import re
 import unicodedata
-import zoneinfo
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from mitosis import identity
@@ -22,10 +20,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 WIDTH = 88  # columns, as formatters of Python have it
-DEPTH = 80  # brackets inside brackets; Python's own parser gives up at about 200
-_LONGEST_INTEGER = (
-    4000  # digits; longer ones have no decimal form in Python by default, but a hexadecimal one
-)
+_LONGEST_DECIMAL = 2_000  # bits; Python may be set to refuse integers of more than 640 digits in decimal
 _TAKEN = frozenset({"mitosis", "os", "params", "result", "sys"})  # names that the cells use
 
 
@@ -163,9 +158,9 @@ def literal(value: Any, width: int = WIDTH, column: int = 0) -> tuple[str, tuple
     """`value` as Python source that evaluates to the same value, and the modules it needs imported.
 
     One line where `width` columns suffice, `column` of which are used already; otherwise one key per
-    line, lists of numbers filled up to `width` and texts split after their line ends. Raises
-    ParameterRefused for a value of another type than identity knows, or one that nests deeper than
-    Python's parser can follow.
+    line, lists of numbers filled up to `width` and texts split after their line ends. The member of an
+    enumeration that an `identity.Member` names is written as itself. Raises ParameterRefused for a value
+    that `identity.parse` does not give, or a member of what cannot be imported.
     """
     writer = _Writer(width)
     source = writer.write(value, 0, width - column)
@@ -181,7 +176,7 @@ class _Writer:
 
     def write(self, value: Any, depth: int, room: int) -> str:
         """Source of `value`, `depth` indents deep, whose first line may take `room` columns."""
-        flat = self.flat(value, depth, room)
+        flat = self.flat(value, room)
         if flat is not None:
             return flat
         indent, inner = "    " * depth, "    " * (depth + 1)
@@ -212,27 +207,21 @@ class _Writer:
             side_by_side = short
         return "".join(line + "\n" for line in lines)
 
-    def flat(self, value: Any, depth: int, room: int) -> str | None:
+    def flat(self, value: Any, room: int) -> str | None:
         """Source of `value` on one line; None where that needs more than `room` columns and can be broken."""
-        if depth > DEPTH:
-            raise ParameterRefused(
-                f"params nest deeper than {DEPTH} levels, which Python cannot read as a literal",
-                "keep such a value in a file, declare it under inputs and pass its path",
-            )
         if not isinstance(value, Mapping | list | tuple):
             source = self.atom(value)
-            broken = isinstance(value, str) and not isinstance(value, Enum) and "\n" in value.rstrip("\n")
-            return None if broken and len(source) > room else source
+            broken = isinstance(value, str) and "\n" in value.rstrip("\n") and len(source) > room
+            return None if broken else source
         brackets = "{}" if isinstance(value, Mapping) else "[]" if isinstance(value, list) else "()"
         parts: list[str] = []
         used = len(brackets)
         for item in value:
             name = f"{self.atom(item)}: " if isinstance(value, Mapping) else ""
-            inside = value[item] if isinstance(value, Mapping) else item
-            source_of_item = self.flat(inside, depth + 1, room - used - len(name))
-            if source_of_item is None:
+            inside = self.flat(value[item] if isinstance(value, Mapping) else item, room - used - len(name))
+            if inside is None:
                 return None
-            parts.append(name + source_of_item)
+            parts.append(name + inside)
             used += len(parts[-1]) + (2 if len(parts) > 1 else 0)
             if used > room:
                 return None
@@ -241,51 +230,27 @@ class _Writer:
 
     def atom(self, value: Any) -> str:
         """Source of a value without items, on one line; the module that it needs is remembered."""
-        if isinstance(value, Enum):
-            return self.member(value)
-        if value is None or isinstance(value, bool):
+        if value is None or isinstance(value, bool | bytes):
             return repr(value)
         if isinstance(value, int):
-            return repr(value) if value.bit_length() < _LONGEST_INTEGER * 3 else hex(value)
+            return repr(value) if value.bit_length() < _LONGEST_DECIMAL else hex(value)
         if isinstance(value, float):
             return repr(value) if math.isfinite(value) else f'float("{value!r}")'
         if isinstance(value, str):
             return _text(value)
-        if isinstance(value, bytes):
+        if isinstance(value, datetime.date):
+            self.modules.add("datetime")
             return repr(value)
-        if isinstance(value, datetime.date | datetime.time | datetime.timedelta):
-            return self.time(value)
         if isinstance(value, pathlib.PurePath):
             self.modules.add("pathlib")
-            # a concrete path is that of the machine it is on, so that its system is not written
-            kind = "Path" if isinstance(value, pathlib.Path) else type(value).__name__
-            return f"pathlib.{kind}({_text(str(value))})"
+            return f"pathlib.Path({_text(str(value))})"
+        if isinstance(value, identity.Member) and _importable(f"{value.module}.{value.enum}"):
+            self.modules.add(value.module)
+            return f"{value.module}.{value.enum}[{_text(value.name)}]"
         raise ParameterRefused(
-            f"params hold a value of type {type(value).__qualname__}, which cannot be written as Python",
+            f"params hold {identity.shown(value)}, which cannot be written as Python",
             "use numbers, text, dates, paths, lists and mappings, or a `_target_` that makes the object",
         )
-
-    def member(self, value: Enum) -> str:
-        kind = type(value)
-        if not _importable(f"{kind.__module__}.{kind.__qualname__}"):
-            raise ParameterRefused(
-                f"params hold {value!r} of an enumeration that cannot be imported",
-                "define the enumeration at the top level of a module",
-            )
-        self.modules.add(kind.__module__)
-        return f"{kind.__module__}.{kind.__qualname__}[{_text(value.name)}]"
-
-    def time(self, value: datetime.date | datetime.time | datetime.timedelta) -> str:
-        zone = getattr(value, "tzinfo", None)
-        if isinstance(zone, zoneinfo.ZoneInfo) and zone.key:
-            self.modules.add("zoneinfo")
-        elif not (zone is None or isinstance(zone, datetime.timezone)):
-            raise ParameterRefused(
-                f"params hold a time in the zone {zone!r}, which cannot be written as Python",
-                "use UTC or a fixed offset",
-            )
-        self.modules.add("datetime")
-        return repr(value)
 
 
 def _text(value: str) -> str:

@@ -68,6 +68,7 @@ class _Client(NotebookClient):  # type: ignore[misc]
 
     job: Job
     changed = False
+    clear_before_next_output: bool
 
     def output(self, outs: Any, msg: Any, display_id: Any, cell_index: int) -> Any:
         self.changed = True
@@ -121,9 +122,8 @@ class _Runner:
     async def _cells(self) -> Execution:
         await self._silently(f"__import__('mitosis.kernel.guard').kernel.guard.begin({self.job.guard!r})")
         for index, cell in enumerate(self.job.notebook.cells):
-            role = document.role(cell)
             try:
-                if role == "call":
+                if "call" in cell.metadata.get("tags", ()):
                     refusal = await self._plan(cell)
                     if refusal:
                         return Execution(Ended.ERROR, refusal)
@@ -177,7 +177,7 @@ class _Runner:
         if "error" in plan:
             cell.outputs = [new_output("error", ename="ContractError", evalue=plan["error"], traceback=[])]
             return str(plan["error"])
-        cell.source = document.call(self.job.seed, plan["by_keyword"])
+        cell.source = document.call(self.job.seed, by_keyword=plan["by_keyword"])
         return ""
 
     async def _silently(self, code: str, expressions: dict[str, str] | None = None) -> dict[str, Any]:

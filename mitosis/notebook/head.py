@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mitosis import identity
+from mitosis.folder import TrialFolder
 from mitosis.notebook import document, markup
 from mitosis.trial import FileRecord, Outcome, Status, Trial, TrialSpec
 
@@ -23,19 +24,19 @@ _TIMES = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 def view(nb: NotebookNode | None, trial: Trial) -> dict[str, Any]:
     """What the template shows at the head, as text on single lines; `nb` for a traceback it alone has."""
     spec, outcome = trial.spec, trial.outcome or Outcome(Status.RUNNING, "")
-    main, exact = _number(outcome.main)
-    measured = {"main": exact} | {name: repr(value) for name, value in outcome.metrics.items()}
+    main, exact = _number(outcome)
+    measured = [("main", exact), *((name, repr(value)) for name, value in outcome.metrics.items())]
     shown = {
         "id": spec.id,
         "experiment": spec.experiment,
         "variant": spec.variant,
         "seed": str(spec.seed),
-        "note": spec.note,
         "main": main,
         "folder": spec.folder,
     }
     return {
         **{name: markup.visible(text) for name, text in shown.items()},
+        "note": "\n".join(map(markup.visible, spec.note.splitlines())),
         "status": trial.status.value,
         "word": trial.status.value.replace("_", " "),
         "facts": [(name, markup.visible(text)) for name, text in _facts(spec, outcome) if text],
@@ -44,8 +45,8 @@ def view(nb: NotebookNode | None, trial: Trial) -> dict[str, Any]:
         "notes": [
             (r.kind, markup.visible(r.what), markup.visible(r.where)) for r in (*spec.notes, *outcome.notes)
         ],
-        "metrics": _table(measured if main else {}),
-        "params": _table(dict(_leaves(identity.parse(spec.params)))),
+        "metrics": _table(measured if main else []),
+        "params": _table(list(_leaves(identity.parse(spec.params)))),
         "record": [
             (name, [markup.visible(line) for line in lines]) for name, lines in _record(trial) if lines
         ],
@@ -53,36 +54,30 @@ def view(nb: NotebookNode | None, trial: Trial) -> dict[str, Any]:
     }
 
 
-def _number(value: Any) -> tuple[str, str]:
+def _number(outcome: Outcome) -> tuple[str, str]:
     """`main` for the eye, six digits of a float, and exactly; two empty strings where there is none."""
-    if value is None:
+    value = outcome.main
+    if value is None and outcome.status is not Status.SUCCEEDED:
         return "", ""
-    exact = document.literal(value, 10**9)[0]
-    if isinstance(value, float):
-        return f"{value:.6g}", exact
-    return (exact if len(exact) <= 40 else f"{exact[:39]}…"), exact
+    brief = f"{value:.6g}" if isinstance(value, float) else identity.shown(value, 40)
+    return brief, identity.shown(value, 200)
 
 
-def _table(rows: Mapping[str, str]) -> dict[str, Any]:
-    """Rows of a table at the head, at most `_MOST_ROWS`, the values of a length that can be read."""
-    shown = [
-        (
-            markup.visible(name),
-            markup.visible(value if len(value) <= 300 else f"{value[:200]} … {value[-60:]}"),
-        )
-        for name, value in list(rows.items())[:_MOST_ROWS]
-    ]
+def _table(rows: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Rows of a table at the head, at most `_MOST_ROWS`, and how many there are besides."""
+    shown = [(markup.visible(name), markup.visible(value)) for name, value in rows[:_MOST_ROWS]]
     return {"rows": shown, "more": len(rows) - len(shown)}
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted key and literal of everything in a mapping of parameters."""
+    """Dotted key and value of everything in a mapping of parameters, written as in messages."""
     if isinstance(value, Mapping) and (value or not path):
         for key, item in value.items():
-            name = key if isinstance(key, str) and key and "." not in key else repr(key)
-            yield from _leaves(item, f"{path}.{name}" if path else name)
+            plain = isinstance(key, str) and re.fullmatch(r"\w[\w-]*", key)
+            name = f".{key}" if plain else f"[{document.literal(key)[0]}]"
+            yield from _leaves(item, (path + name).removeprefix("."))
     else:
-        yield path, document.literal(value, 10**9)[0]
+        yield path, identity.shown(value, 160)
 
 
 def _facts(spec: TrialSpec, outcome: Outcome) -> Iterator[tuple[str, str]]:
@@ -108,6 +103,8 @@ def _duration(seconds: float | None) -> str:
     """Seconds as a person says them: `0.012 s`, `75.3 s`, `2 h 3 min`."""
     if seconds is None:
         return ""
+    if seconds < 0.001:
+        return "under 1 ms"
     if seconds < 120:
         return f"{seconds:.3g} s"
     parts = []
@@ -130,8 +127,10 @@ def _error(nb: NotebookNode | None, outcome: Outcome) -> dict[str, Any] | None:
         # an error of the contract is explained by its message; the frames would be ours
         if errors and not outcome.error.kind.endswith("ContractError"):
             trace = "\n".join(errors[-1].traceback)
+    # where mitosis itself gives the reason, its name for it tells nothing
+    kind = "" if outcome.error.kind in (outcome.status.value, "ContractError") else outcome.error.kind
     message = markup.terminal(markup.cut(outcome.error.message, 4_000))
-    return {"kind": markup.visible(outcome.error.kind), "message": message, "trace": markup.fold(trace)}
+    return {"kind": markup.visible(kind), "message": message, "trace": markup.fold(trace)}
 
 
 def _record(trial: Trial) -> Iterator[tuple[str, list[str]]]:
@@ -141,11 +140,10 @@ def _record(trial: Trial) -> Iterator[tuple[str, list[str]]]:
     yield "entry point", [f"{spec.module}:{spec.function}"]
     yield "commit", [spec.code.commit]
     yield "project", [spec.code.project]
-    yield (
-        "remote",
-        [f"{spec.code.remote}{'' if spec.code.pushed else ' (not pushed)'}"] if spec.code.remote else [],
-    )
-    yield "code from", [spec.code.tree] if spec.code.tree not in ("", spec.code.repository) else []
+    if spec.code.remote:
+        yield "remote", [spec.code.remote + (" (commit not pushed)" if spec.code.pushed is False else "")]
+    if spec.code.tree not in ("", spec.code.repository):
+        yield "code from", [spec.code.tree]
     yield "parameter set", [spec.param_set.digest]
     yield "variants", [f"{v.name} version {v.version}, {v.digest[:12]}" for v in spec.variants]
     yield "environment", [spec.environment]
@@ -153,16 +151,18 @@ def _record(trial: Trial) -> Iterator[tuple[str, list[str]]]:
     yield "outputs", _listed(outcome.outputs if outcome else ())
     if outcome and outcome.modules:
         own = [f"{m.name}: {m.origin}" for m in outcome.modules if m.origin != "commit"]
-        yield "modules", [f"{len(outcome.modules) - len(own)} as in the commit", *own[:100]]
+        yield "modules", [f"{len(outcome.modules) - len(own)} as in the commit", *own[:_MOST_FILES]]
 
 
 def _listed(files: Sequence[FileRecord]) -> list[str]:
-    lines = [f"{f.path}  {f.size:,} B  {f.digest[:12]}" for f in files[:100]]
-    return lines + ([f"and {len(files) - 100:,} more: trial.json"] if len(files) > 100 else [])
+    lines = [f"{f.path}  {f.size:,} bytes  {f.digest[:12]}" for f in files[:_MOST_FILES]]
+    more = len(files) - len(lines)
+    return [*lines, f"{more:,} more are in trial.json"] if more else lines
 
 
-def _files(spec: TrialSpec, outcome: Outcome) -> list[tuple[str, str]]:
-    folder = Path(spec.folder)
-    names = [n for n in ("result.pkl", "output.log") if (folder / n).is_file()]
-    names = ["notebook.ipynb", *names, "trial.json", *(["figures/"] if outcome.figures else [])]
-    return [(name, name) for name in names]
+def _files(spec: TrialSpec, outcome: Outcome) -> list[str]:
+    """Names of what lies beside the page, which are their addresses too."""
+    folder = TrialFolder(spec.folder)
+    there = [file for file in (folder.result, folder.log) if file.is_file()]
+    names = [file.name for file in (folder.notebook, *there, folder.trial_json)]
+    return [*names, f"{folder.figures.name}/"] if outcome.figures else names

@@ -153,6 +153,11 @@ def harmless(html: str) -> str:
     return "".join(parts) + _close(opened, len(opened)) if seen else ""
 
 
+def prose(html: str) -> str:
+    """`harmless` for what nbconvert made of Markdown, without the anchors that it puts beside headings."""
+    return harmless(re.sub(r'<a class="anchor-link" href="[^"]*">[^<]*</a>', "", html))
+
+
 def _after(tag: str, html: str, at: int) -> int:
     """Where the element `tag` ends whose content begins at `at`: everywhere in it only its own tags count."""
     depth = 1

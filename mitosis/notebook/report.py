@@ -30,6 +30,7 @@ Caption: TypeAlias = tuple[str, Links]
 Place: TypeAlias = tuple[int, int]  # number of the cell, number of its output
 
 _SHOWN = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
+_OBJECT = re.compile(r"<[\w.]+(?: object)?(?: at 0x\w+)?>")  # Python's words for what has no text
 _LARGEST_SVG = 256_000  # characters; a larger one makes browsers slow, and is shown as PNG where there is one
 _LONGEST_HTML = 256_000  # characters of one HTML output
 _MOST_TEXT = 2_000_000  # characters of all outputs on a page together
@@ -95,7 +96,7 @@ def _exporter() -> TemplateExporter:
         template_paths=[str(TEMPLATE.parent)],
         template_file=str(TEMPLATE),
         optimistic_validation=True,
-        filters={"harmless": markup.harmless},
+        filters={"prose": markup.prose},
     )
 
 
@@ -183,6 +184,7 @@ def _displayed(output: Any, title: str, links: Links) -> Iterator[Block]:
     data = {mime: _joined(value) for mime, value in output.get("data", {}).items()}
     foreign = data.get("text/html", "")[:_LONGEST_HTML]
     scripted = re.search(r"<(script|iframe)\b", foreign, re.IGNORECASE) is not None
+    plain = data.get("text/plain") or data.get("text/latex", "")
     images = [m for m in _SHOWN if m in data]
     if len(images) > 1 and len(data[images[0]]) > _LARGEST_SVG:
         del images[0]
@@ -195,8 +197,8 @@ def _displayed(output: Any, title: str, links: Links) -> Iterator[Block]:
         yield Block("figure", html=address, label=title, links=links, width=str(width))
     elif "text/markdown" in data:
         yield Block("markdown", html=markup.cut(data["text/markdown"]))
-    elif data.get("text/plain") or data.get("text/latex"):
-        yield Block("text", markup.fold(data.get("text/plain") or data["text/latex"]))
+    elif plain and not (foreign and _OBJECT.fullmatch(plain)):
+        yield Block("text", markup.fold(plain))
     if clean and len(data["text/html"]) > _LONGEST_HTML:
         yield Block("note", label="This output goes on in notebook.ipynb.")
     if foreign and not clean and not images:
@@ -229,8 +231,6 @@ def figures(nb: NotebookNode, folder_figures: Path, formats: Sequence[str]) -> l
     metadata `mitosis: {"title": ...}`, else `figure-01` by its place among all; nbconvert's
     ExtractOutputPreprocessor decodes them. What is damaged is left out. Raises OSError.
     """
-    from mitosis.folder import write_atomic
-
     wanted = {"jpeg" if f.lower() == "jpg" else f.lower() for f in formats}
     written: list[str] = []
     for (cell, output), (stem, _) in _stems(nb).items():
@@ -239,7 +239,9 @@ def figures(nb: NotebookNode, folder_figures: Path, formats: Sequence[str]) -> l
         chosen = {mime for mime in carried if FORMATS[mime] in wanted} or carried
         for name, content in sorted(_extracted(data, chosen, stem)):
             folder_figures.mkdir(parents=True, exist_ok=True)
-            write_atomic(folder_figures / name, content)
+            (folder_figures / name).write_bytes(
+                content
+            )  # the notebook has it, too: no need to await the disk
             written.append(name)
     return written
 

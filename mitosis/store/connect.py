@@ -120,7 +120,10 @@ def _sqlite(path: Path, said: str) -> tuple[str, str]:
             "check that it is still there, and the permissions of the file and of its directory",
         ),
         "disk is full": (f"no space is left for the store {path}", "make room on the disk and try again"),
-        "disk i/o error": (f"the disk failed while the store {path} was used", "check the disk and its space"),
+        "disk i/o error": (
+            f"the disk failed while the store {path} was used",
+            "check the disk and its space",
+        ),
         "not a database": (f"{path} is no SQLite database", "give the store another path"),
         "malformed": (f"the store {path} is damaged", _damaged(path)),
         "no such": (f"the store {path} lacks what it should hold: {said}", _damaged(path)),

@@ -36,6 +36,9 @@ VERSIONS = ("0001",)
 VERSION_TABLE = "schema_version"
 """Not alembic's own name: Optuna's tables, and their alembic_version, may live in the same database."""
 
+SEEDS = range(-(2**63), 2**63)
+"""The seeds that a column holds."""
+
 _ESCAPED = "\x1b"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -136,7 +139,7 @@ environments = Table(
 sweeps = Table(
     "sweeps",
     metadata,
-    Column("id", HEX, primary_key=True),
+    Column("id", Line(), primary_key=True),
     Column("project", ForeignKey("projects.id"), nullable=False),
     Column("command", Line()),  # NULL: known only from its trials
     Column("size", Integer()),

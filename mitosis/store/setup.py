@@ -33,6 +33,14 @@ class Plan:
         return self.versions[-1]
 
 
+def check_current(connection: Connection, address: Address) -> None:
+    """Raise StoreRefused where another mitosis has upgraded the store since this process opened it."""
+    found = connection.execute(select(schema.schema_version.c.version_num)).scalar()
+    if found != schema.VERSIONS[-1]:
+        what = f"the store {address.shown} was upgraded to schema {found} while this command ran"
+        raise StoreRefused(what, "repeat the command with the newer mitosis; what ran is in its folder")
+
+
 def is_there(address: Address) -> bool:
     """Whether something that may be a store is at `address`: a file that is not empty, or a server."""
     if address.path is None:
@@ -81,7 +89,7 @@ def prepare(engine: Engine, address: Address, plan: Plan) -> None:
     with _file_lock(address.path):
         found = stamp(engine, address) if is_there(address) else None
         if found is None:
-            _create_file(address.path, plan)
+            _create_file(address.path)
             return
         # the rows of a table that is made anew are looked up by others: no checks in between
         unchecked = make_engine(address, foreign_keys=False)
@@ -96,25 +104,23 @@ def _settle(connection: Connection, address: Address, found: str | None, plan: P
     if found is None:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA_NAME}"))
-        _create(connection, plan)
+        _create(connection)
     elif found in plan.versions:
         _upgrade(connection, plan)
     else:
         raise _too_new(connection, address, found)
 
 
-def _create(connection: Connection, plan: Plan) -> None:
+def _create(connection: Connection) -> None:
     """All tables of today's schema, and the stamp."""
     schema.metadata.create_all(connection)
     connection.execute(schema.schema_version.insert().values(version_num=schema.VERSIONS[-1]))
-    if plan.head != schema.VERSIONS[-1]:
-        _upgrade(connection, plan)
-    else:
-        _sign(connection)
+    _sign(connection)
 
 
-def _create_file(path: Path, plan: Plan) -> None:
+def _create_file(path: Path) -> None:
     """A new SQLite store, made aside and renamed, so that nobody ever sees half of one."""
+    path = path.resolve()  # a link to another disk stays one
     new = Address(path=path.with_name(f"{path.name}.new"))
     assert new.path is not None
     try:
@@ -126,8 +132,8 @@ def _create_file(path: Path, plan: Plan) -> None:
             if journal != "wal":
                 raise _no_locks(path, f"it keeps no write-ahead log ({journal})")
         with transaction(engine, new, write=True) as connection:
-            _create(connection, plan)
-        os.replace(new.path, path)
+            _create(connection)
+        new.path.replace(path)
     except OSError as error:
         raise _no_access(path, error) from error
     except DatabaseError as error:
@@ -138,7 +144,8 @@ def _upgrade(connection: Connection, plan: Plan) -> None:
     """Run the migrations that are missing, all in the transaction of `connection`.
 
     SQLite's DDL is as transactional as any other statement once the transaction is begun by hand
-    (https://www.sqlite.org/lang_altertable.html, section 7): an upgrade that fails leaves the store as it was.
+    (https://www.sqlite.org/lang_altertable.html, section 7): an upgrade that fails leaves the
+    store as it was.
     """
     from alembic import command
     from alembic.config import Config

@@ -4,7 +4,7 @@ import math
 import random
 
 
-def run(seed: int, points: int) -> dict:
+def run(seed: int, points: int) -> dict[str, float]:
     """Throw `points` random points at the unit square; the share inside the circle is pi / 4."""
     generator = random.Random(seed)
     inside = 0

@@ -1,0 +1,203 @@
+"""Names every file of a trial, makes its folder, and writes and reads whole files only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mitosis.errors import InternalError, TrialRefused
+from mitosis.trial import JSON
+
+_LONGEST_NAME = 200  # bytes of one name; file systems allow 255
+_LONGEST_EXPERIMENT = 1000  # bytes of the whole; systems allow paths of 4096
+_TEMPORARY = ".new-"  # what a write leaves behind when the machine stops in its middle begins with this
+_TAKEN = re.compile(r"(checkouts|trash|sweeps|hydra|mitosis\.db.*)", re.IGNORECASE)
+"""Names directly below the root that are no experiment's."""
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class TrialFolder:
+    """The folder of one trial, `<root>/<experiment>/<id>/`, and the name of every file in it."""
+
+    path: Path
+
+    def __init__(self, path: str | Path) -> None:
+        object.__setattr__(self, "path", Path(path))
+
+    @property
+    def trial_json(self) -> Path:
+        """What is known of the trial: enough to rebuild its row in the store."""
+        return self.path / "trial.json"
+
+    @property
+    def notebook(self) -> Path:
+        """The executed notebook, saved as it grows."""
+        return self.path / "notebook.ipynb"
+
+    @property
+    def html(self) -> Path:
+        """The report."""
+        return self.path / "report.html"
+
+    @property
+    def result(self) -> Path:
+        """What the experiment returned, by cloudpickle."""
+        return self.path / "result.pkl"
+
+    @property
+    def outcome(self) -> Path:
+        """What the kernel says of the end of the trial."""
+        return self.path / "outcome.json"
+
+    @property
+    def log(self) -> Path:
+        """The experiment's stdout and stderr."""
+        return self.path / "output.log"
+
+    @property
+    def figures(self) -> Path:
+        """The directory of the figures."""
+        return self.path / "figures"
+
+    @classmethod
+    def locate(cls, root: Path, experiment: str, trial_id: str) -> TrialFolder:
+        """Where the folder of that trial is, whether or not it has been made.
+
+        Raises TrialRefused where the experiment's name cannot be a folder's.
+        """
+        if not re.fullmatch(r"[0-9a-f]{12}", trial_id):
+            raise InternalError(f"{trial_id!r} is no id of a trial: it has 12 hex digits")
+        return cls(root / checked_name(experiment) / trial_id)
+
+    @classmethod
+    def create(cls, root: Path, experiment: str, trial_id: str, document: JSON) -> TrialFolder:
+        """Make the folder with `document` as its trial.json: it is there with it, or not at all.
+
+        Raises TrialRefused where it cannot be made, or is there already.
+        """
+        folder = cls.locate(root, experiment, trial_id)
+        if os.path.lexists(folder.path):
+            raise TrialRefused(f"the folder {folder.path} is there already", "start the trial again")
+        made = cls(folder.path.with_name(f"{_TEMPORARY}{trial_id}-{secrets.token_hex(4)}"))
+        try:
+            made.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                made.path.mkdir()
+                made.write_json(made.trial_json, document)
+                made.path.rename(folder.path)
+            except BaseException:
+                made.remove()
+                raise
+        except OSError as error:
+            todo = "make room or make it writable, or choose another root: mitosis.root=DIRECTORY"
+            raise TrialRefused(f"cannot make {folder.path}: {error.strerror or error}", todo) from error
+        return folder
+
+    def remove(self) -> None:
+        """Delete the folder and what is in it, as far as that can be done."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def read_json(self, path: Path) -> JSON:
+        """The document in `path`; None where there is none, or none that is whole.
+
+        Raises OSError where it is there and cannot be read.
+        """
+        try:
+            return read_json(path)
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+
+    def write_json(self, path: Path, document: JSON) -> None:
+        """Write `document` to `path`, whole or not at all. Raises OSError."""
+        write_json(path, document)
+
+
+def checked_name(experiment: str) -> Path:
+    """The experiment's name as a relative path: `physics/lorenz` becomes two folders.
+
+    Each part is letters, digits and `._-`, and begins with a letter, a digit or `_`. Raises TrialRefused
+    for every other name.
+    """
+    parts = experiment.split("/")
+    plain = all(re.fullmatch(r"\w[\w.-]*", part) for part in parts)
+    size = max(len(os.fsencode(part)) for part in parts) if plain else 0
+    if not plain or size > _LONGEST_NAME or len(os.fsencode(experiment)) > _LONGEST_EXPERIMENT:
+        shown = ascii(experiment if len(experiment) <= 60 else f"{experiment[:60]}...")
+        todo = "rename its file in conf/experiment/: letters, digits, `_`, `-` and `.`, not too long"
+        raise TrialRefused(f"experiment {shown} cannot be the name of a folder", todo)
+    if _TAKEN.fullmatch(parts[0]):
+        todo = "rename its file in conf/experiment/"
+        raise TrialRefused(
+            f"experiment {experiment!r} has the name of a file that mitosis keeps itself", todo
+        )
+    return Path(*parts)
+
+
+def trial_folders(root: Path) -> Iterator[TrialFolder]:
+    """Every folder below `root` that holds a trial.json, in the order of the paths.
+
+    What mitosis keeps beside the experiments and hidden directories are passed over; links to directories
+    are followed, each directory once. Raises OSError where a directory cannot be read.
+    """
+    seen: set[tuple[int, int]] = set()
+
+    def walk(directory: Path, top: bool) -> Iterator[TrialFolder]:
+        identity = directory.stat()
+        if (identity.st_dev, identity.st_ino) in seen:
+            return
+        seen.add((identity.st_dev, identity.st_ino))
+        for entry in sorted(directory.iterdir()):
+            if entry.name.startswith(".") or (top and _TAKEN.fullmatch(entry.name)) or not entry.is_dir():
+                continue
+            folder = TrialFolder(entry)
+            if folder.trial_json.is_file():
+                yield folder
+            else:
+                yield from walk(entry, top=False)
+
+    if root.is_dir():
+        yield from walk(root, top=True)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all, whatever happens meanwhile.
+
+    Its directory must be there. Readers see the old content or the new; after a crash of the machine it is one of the two. A symbolic
+    link is replaced, not followed. Raises OSError; the old content is then still there.
+    """
+    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+    try:
+        with open(temporary, "xb") as file:  # noqa: PTH123 - the mode is the user's umask's
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def read_json(path: Path) -> JSON:
+    """The JSON document in `path`. Raises OSError, and ValueError where it is no JSON."""
+    return json.loads(path.read_bytes())
+
+
+def write_json(path: Path, document: JSON) -> None:
+    """Write `document` by `write_atomic`: readable JSON, keys in their order, with NaN and Infinity.
+
+    Raises OSError, TypeError or ValueError where it holds what JSON cannot.
+    """
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    try:
+        content = text.encode("utf-8")
+    except UnicodeEncodeError:  # a file name that is no UTF-8 came in by os.fsdecode
+        content = json.dumps(document, indent=2).encode("ascii")
+    write_atomic(path, content + b"\n")

@@ -1,0 +1,102 @@
+"""The cache of digests of input files, so that a file is read again only when it has changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import TypeAlias
+
+from sqlalchemy import Connection, select
+
+from mitosis.store import schema
+from mitosis.store.rows import put
+
+Key: TypeAlias = tuple[int, int, int, int, int]
+"""A state of a file: device, inode, size in bytes, mtime_ns, ctime_ns."""
+
+_AT_ONCE = 500  # parameters of one statement
+_PENDING = 1_000  # digests that are not written yet
+_LARGE = 16 * 2**20  # bytes; the digest of a larger file is written at once
+_TICK_NS = 50_000_000  # a kernel's clock for files moves in steps of up to 10 ms
+_COARSE_NS = 2_000_000_000  # and some file systems keep whole seconds, or pairs of them
+_SIGNED = 2**63
+
+
+class DigestCache:
+    """Digests of file contents by the state of the file; made by `Store.digests`.
+
+    What is put is written in batches, at the latest by `flush`; a digest that is lost with the
+    process only means that its file is read once more.
+    """
+
+    def __init__(self, transaction: Callable[[bool], AbstractContextManager[Connection]], host: str) -> None:
+        self._transaction = transaction
+        self._host = host
+        self._pending: dict[Key, str] = {}
+
+    def get(self, key: Key) -> str | None:
+        """The digest of the file in that state; None where it is not known."""
+        return self.get_many([key]).get(key)
+
+    def get_many(self, keys: Iterable[Key]) -> dict[Key, str]:
+        """The digests that are known, in one transaction: for thousands of files much faster than `get`."""
+        wanted = {_stored(key): key for key in keys}
+        found = {key: self._pending[key] for key in wanted.values() if key in self._pending}
+        by_device: dict[int, list[int]] = {}
+        for stored, key in wanted.items():
+            if key not in found:
+                by_device.setdefault(stored[0], []).append(stored[1])
+        if not by_device:
+            return found
+        table = schema.digest_cache
+        with self._transaction(False) as connection:
+            for device, inodes in by_device.items():
+                for start in range(0, len(inodes), _AT_ONCE):
+                    question = select(table).where(
+                        table.c.host == self._host,
+                        table.c.device == device,
+                        table.c.inode.in_(inodes[start : start + _AT_ONCE]),
+                    )
+                    for _, dev, inode, size, mtime, ctime, digest in connection.execute(question):
+                        state = (dev, inode, size, mtime, ctime)
+                        if state in wanted:
+                            found[wanted[state]] = digest
+        return found
+
+    def put(self, key: Key, digest: str) -> None:
+        """Remember `digest` for that state of the file.
+
+        A file that was changed a moment ago is not remembered: it could change again without a
+        change of its times, which move in steps.
+        """
+        _, _, size, mtime, ctime = key
+        coarse = mtime % 1_000_000_000 == 0 and ctime % 1_000_000_000 == 0
+        if time.time_ns() - max(mtime, ctime) < (_COARSE_NS if coarse else _TICK_NS):
+            return
+        self._pending[key] = digest
+        if size >= _LARGE or len(self._pending) >= _PENDING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was put and is not written yet."""
+        if not self._pending:
+            return
+        columns = ("device", "inode", "size", "mtime_ns", "ctime_ns")
+        states = {_stored(key): digest for key, digest in self._pending.items()}
+        # two states of one file are one row: the later one; in one order, so that no two
+        # processes wait for each other
+        latest = {state[:2]: (state, digest) for state, digest in states.items()}
+        rows = [
+            {"host": self._host, **dict(zip(columns, state, strict=True)), "digest": digest}
+            for _, (state, digest) in sorted(latest.items())
+        ]
+        with self._transaction(True) as connection:
+            put(connection, schema.digest_cache, rows)
+        self._pending.clear()
+
+
+def _stored(key: Key) -> Key:
+    """The key as signed numbers of 64 bits: some file systems number beyond them."""
+    device, inode, size, mtime, ctime = ((part + _SIGNED) % 2**64 - _SIGNED for part in key)
+    return device, inode, size, mtime, ctime

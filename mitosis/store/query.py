@@ -1,0 +1,254 @@
+"""The questions of `ls`: pages of summaries, counts of statuses, sweeps."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.sql.elements import UnaryExpression
+
+from mitosis.errors import Refused
+from mitosis.store import schema
+from mitosis.store.load import is_hex, prefix, project_of
+from mitosis.store.values import Query, SweepRecord
+from mitosis.trial import Status, Summary
+
+_LISTED = (
+    5_000  # rows of a page whose numbers go into one statement; a longer page is asked for by its filter
+)
+_METRIC = "metrics."
+
+_T = schema.trials.c
+_NAMED = (
+    schema.trials.outerjoin(schema.projects, schema.projects.c.id == _T.project)
+    .outerjoin(schema.parameter_sets, schema.parameter_sets.c.digest == _T.param_set)
+    .outerjoin(schema.parameter_values, schema.parameter_values.c.digest == _T.param_values)
+)
+_PARAMS = func.coalesce(schema.parameter_values.c.text, schema.parameter_sets.c.text)
+
+SORTS: dict[str, ColumnElement[Any]] = {
+    "id": _T.id,
+    "project": schema.projects.c.name,
+    "experiment": _T.experiment,
+    "variant": _T.variant,
+    "params": _PARAMS,
+    "param_set": _T.param_set,
+    "seed": _T.seed,
+    "status": _T.status,
+    "main": _T.main,
+    "commit": _T.commit,
+    "branch": _T.branch,
+    "dirty": _T.dirty,
+    "started_at": _T.started,
+    "seconds": _T.seconds,
+    "cpu_seconds": _T.cpu_seconds,
+    "sweep": _T.sweep,
+    "job": _T.job,
+    "folder": _T.folder,
+    "note": _T.note,
+    "taints": _T.taints,
+}
+"""What a page can be sorted by, besides `metrics.NAME`."""
+
+
+def find(connection: Connection, query: Query) -> list[Summary]:
+    """One page of summaries, by two queries at most; raises Refused for an unknown `sort`."""
+    rows = connection.execute(_page(query)).all()
+    if not rows:
+        return []
+    metrics, tags = _metrics_and_tags(connection, query, [row.seq for row in rows])
+    return [_summary(row, metrics[row.seq], tags[row.seq]) for row in rows]
+
+
+def _summary(row: Row[Any], metrics: dict[str, float], tags: list[str]) -> Summary:
+    return Summary(
+        id=row.id,
+        project=row.project_name,
+        experiment=row.experiment,
+        variant=row.variant,
+        params=row.params,
+        param_set=row.param_set,
+        seed=row.seed,
+        status=Status(row.status),
+        main=None if row.main_text is None else json.loads(row.main_text),
+        metrics=metrics,
+        commit=row.commit,
+        branch=row.branch,
+        dirty=row.dirty,
+        started_at=schema.iso(row.started),
+        seconds=row.seconds,
+        cpu_seconds=row.cpu_seconds,
+        sweep=row.sweep,
+        job=row.job,
+        folder=row.folder,
+        note=row.note,
+        tags=tuple(sorted(tags)),
+        taints=row.taints,
+    )
+
+
+def _page(query: Query) -> Select[Any]:
+    """The rows of a page, joined to what they name; outer joins, so that `trials` leads the plan."""
+    columns = (schema.trials, schema.projects.c.name.label("project_name"), _PARAMS.label("params"))
+    question = select(*columns).select_from(_NAMED).where(*_conditions(query))
+    column = _sorted_by(query.sort.removeprefix("-"))
+    descending = query.sort.startswith("-")
+    if query.after is not None:
+        question = question.where(_beyond(column, descending, query.after))
+    return question.order_by(*_order(column, descending)).limit(query.limit)
+
+
+def _sorted_by(name: str) -> ColumnElement[Any]:
+    """The column, or the value of a metric, that `name` means."""
+    if name.startswith(_METRIC):
+        table = schema.metrics
+        one = (table.c.trial == _T.seq) & (table.c.name == name.removeprefix(_METRIC))
+        return select(table.c.value).where(one).scalar_subquery()
+    if name not in SORTS:
+        raise Refused(f"trials cannot be sorted by {name!r}", f"sort by {', '.join(SORTS)} or metrics.NAME")
+    return SORTS[name]
+
+
+def _always_there(column: ColumnElement[Any]) -> bool:
+    return getattr(column, "table", None) is schema.trials and not getattr(column, "nullable", True)
+
+
+def _order(column: ColumnElement[Any], descending: bool) -> Sequence[ColumnElement[Any]]:
+    value: UnaryExpression[Any] = column.desc() if descending else column.asc()
+    if _always_there(column):
+        return value, _T.seq.desc()
+    return column.is_(None), value, _T.seq.desc()
+
+
+def _at(column: ColumnElement[Any], trial: str) -> ColumnElement[Any]:
+    """The value of `column` in the row of `trial`, inside a larger question over the same tables."""
+    row = select(column).select_from(_NAMED).where(_T.id == trial)
+    return row.correlate(None).scalar_subquery()
+
+
+def _beyond(column: ColumnElement[Any], descending: bool, after: str) -> ColumnElement[bool]:
+    """Whether a row comes after the trial `after` in the order: a page by key needs no counting of rows.
+
+    The values of that trial are looked up in the same statement. Where it is not in the store,
+    nothing comes after it.
+    """
+    value, seq = _at(column, after), _at(_T.seq, after)
+    further = column < value if descending else column > value
+    tie = and_(column == value, _T.seq < seq)
+    if _always_there(column):
+        # the first half is what an index is entered by
+        return and_(column <= value if descending else column >= value, or_(further, tie))
+    return or_(
+        further,
+        tie,
+        and_(column.is_(None), value.is_not(None)),
+        and_(column.is_(None), value.is_(None), _T.seq < seq),
+    )
+
+
+def _conditions(query: Query) -> list[ColumnElement[bool]]:
+    """What a trial must satisfy; comparisons with bare columns, so that an index can answer them."""
+    found: list[ColumnElement[bool]] = []
+    if query.project is not None:
+        found.append(_T.project == project_of(query.project))
+    for column, wanted in (
+        (_T.experiment, query.experiment),
+        (_T.variant, query.variant),
+        (_T.sweep, query.sweep),
+    ):
+        if wanted is not None:
+            found.append(column == wanted)
+    if query.seed is not None:
+        found.append(_T.seed == query.seed if query.seed in schema.SEEDS else false())
+    if len(query.status) == 1:
+        found.append(_T.status == query.status[0].value)
+    elif query.status:
+        found.append(_T.status.in_([status.value for status in query.status]))
+    if query.commit is not None:
+        commit = query.commit.strip().lower()
+        found.append(prefix(_T.commit, commit) if is_hex(commit) else false())
+    if query.since is not None:
+        found.append(_T.started >= schema.micros(query.since))
+    if query.until is not None:
+        found.append(_T.started < schema.micros(query.until))
+    for tag in query.tags:
+        tagged = select(schema.tags.c.trial).where(schema.tags.c.name == tag)
+        found.append(_T.seq.in_(tagged))
+    return found
+
+
+def _metrics_and_tags(
+    connection: Connection, query: Query, seqs: Sequence[int]
+) -> tuple[dict[int, dict[str, float]], dict[int, list[str]]]:
+    """By one query: what the page's trials measured, and how they are tagged."""
+    m, t = schema.metrics.c, schema.tags.c
+    chosen: Any = seqs if len(seqs) <= _LISTED else select(_T.seq).where(*_conditions(query))
+    none = literal_column("NULL", schema.metrics.c.value.type)
+    both = union_all(
+        select(m.trial, literal_column("0").label("is_tag"), m.name, m.value).where(m.trial.in_(chosen)),
+        select(t.trial, literal_column("1"), t.name, none).where(t.trial.in_(chosen)),
+    )
+    metrics: dict[int, dict[str, float]] = defaultdict(dict)
+    tags: dict[int, list[str]] = defaultdict(list)
+    for row in connection.execute(both):
+        if row.is_tag:
+            tags[row.trial].append(row.name)
+        else:
+            metrics[row.trial][row.name] = math.nan if row.value is None else row.value
+    return metrics, tags
+
+
+def count(connection: Connection, query: Query) -> dict[Status, int]:
+    """How many trials of each status there are; `sort`, `limit` and `after` do not matter."""
+    question = select(_T.status, func.count()).where(*_conditions(query)).group_by(_T.status)
+    counts = {Status(status): number for status, number in connection.execute(question)}
+    return {status: counts[status] for status in Status if status in counts}
+
+
+def _is_running() -> ColumnElement[bool]:
+    # the word itself, not a parameter: only so SQLite knows that the partial index answers
+    word: ColumnElement[str] = literal_column(f"'{Status.RUNNING.value}'")
+    return _T.status == word
+
+
+def running(connection: Connection) -> list[int]:
+    """The rows of the trials that run, oldest first."""
+    question = select(_T.seq).where(_is_running()).order_by(_T.started, _T.seq)
+    return list(connection.execute(question).scalars())
+
+
+def silences(connection: Connection, now: int) -> dict[str, float]:
+    """By id, the seconds from the last heartbeat of each running trial to `now` (microseconds)."""
+    question = select(_T.id, _T.heartbeat).where(_is_running())
+    return {trial: (now - beat) / 1e6 for trial, beat in connection.execute(question) if beat is not None}
+
+
+def sweep(connection: Connection, name: str) -> SweepRecord | None:
+    """The sweep whose id is `name`; None where there is none."""
+    table, projects = schema.sweeps, schema.projects
+    question = (
+        select(table, projects.c.name.label("project_name"))
+        .join(projects, projects.c.id == table.c.project)
+        .where(table.c.id == name)
+    )
+    row = connection.execute(question).first()
+    if row is None:
+        return None
+    started = None if row.started is None else schema.iso(row.started)
+    return SweepRecord(row.id, row.project_name, row.command, row.size, started)

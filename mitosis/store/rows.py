@@ -1,0 +1,65 @@
+"""Inserts that many processes may try at once: the first one files the row, the others find it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from mitosis.errors import InternalError
+from mitosis.store import schema
+from mitosis.trial import JSON
+
+Row = Mapping[str, Any]
+
+
+def dumps(value: JSON) -> str:
+    """JSON that any database holds: ASCII, NaN and the infinities as Python writes them."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def key_of(text: str) -> str:
+    """The key under which a shared text is kept: SHA-256, 64 hex digits."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def add_once(connection: Connection, table: Table, row: Row) -> bool:
+    """Insert `row` unless one with its key is there; returns whether it was inserted.
+
+    Waits for a transaction that has inserted the same key and is not over yet. The table's key
+    must be given in the row.
+    """
+    if connection.dialect.name == "postgresql":
+        return connection.execute(postgresql.insert(table).on_conflict_do_nothing(), row).rowcount == 1
+    return connection.execute(sqlite.insert(table).on_conflict_do_nothing(), row).rowcount == 1
+
+
+def put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert `rows`, each in the place of the one that has its primary key."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    keys = [column.name for column in table.primary_key]
+    changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+def share(connection: Connection, table: Table, digest: str, text: str, column: str = "text") -> None:
+    """File `text` under `digest` in a table of shared texts; the look first spares sending it again."""
+    present = select(table.c[column]).where(table.c.digest == digest)
+    if connection.execute(present).first() is None:
+        add_once(connection, table, {"digest": digest, column: text})
+
+
+def project_id(connection: Connection, name: str) -> int:
+    """The number of the project called `name`, filed where it is new."""
+    wanted = select(schema.projects.c.id).where(schema.projects.c.name == name)
+    for _ in range(2):
+        found = connection.execute(wanted).scalar()
+        if found is not None:
+            return int(found)
+        add_once(connection, schema.projects, {"name": name})
+    raise InternalError(f"the project {name} could not be filed")

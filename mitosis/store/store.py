@@ -1,0 +1,237 @@
+"""The store that the rest of mitosis sees: frozen values in, frozen values out, one transaction a call."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select, update
+
+from mitosis.errors import StoreRefused
+from mitosis.store import load, query, record, schema, setup, variants
+from mitosis.store.address import Address, display_url, password_in, read
+from mitosis.store.connect import make_engine, transaction
+from mitosis.store.digests import DigestCache
+from mitosis.store.rows import project_id
+from mitosis.store.values import Query, SweepRecord, VariantUse
+from mitosis.trial import JSON, Outcome, Status, Summary, Trial, TrialSpec, Variant
+
+__all__ = ["Query", "Store", "SweepRecord", "VariantUse", "display_url", "password_in"]
+
+
+class Store:
+    """Trials in a database; made by `open` or `existing`.
+
+    It may be pickled and survives a fork: connections are opened where they are used, one for each
+    transaction. Every method raises StoreRefused where the database cannot do what is asked.
+    """
+
+    def __init__(self, address: Address) -> None:
+        """For `open` and `existing`: nothing is checked here."""
+        self._address = address
+        self._engine: Engine | None = None
+        self._process = 0
+        self._cache: DigestCache | None = None
+
+    @classmethod
+    def open(cls, url: str | Path) -> Store:
+        """The store at `url` (a URL, or the path of a SQLite file), made or upgraded where needed.
+
+        Raises StoreRefused where it is newer than this mitosis, not ours, or cannot be reached or
+        made.
+        """
+        store = cls(read(url))
+        setup.prepare(store._own_engine(), store._address, setup.Plan())
+        return store
+
+    @classmethod
+    def existing(cls, url: str | Path) -> Store | None:
+        """As `open`, but makes nothing: None where there is no file, an empty one, or no tables."""
+        store = cls(read(url))
+        engine = store._own_engine()
+        if not setup.is_there(store._address) or setup.stamp(engine, store._address) is None:
+            return None
+        setup.prepare(engine, store._address, setup.Plan())
+        return store
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Store, (self._address,)
+
+    def __repr__(self) -> str:
+        return f"Store({self._address.shown!r})"
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what the cache of digests still holds; the store may be used again."""
+        if self._cache is not None:
+            with suppress(StoreRefused):  # a digest that is lost is only computed again
+                self._cache.flush()
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    @property
+    def url(self) -> str:
+        """Where the store is, without a password."""
+        return display_url(self._address.path or self._address.url)
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def variants(
+        self, project: str, experiment: str, chosen: Sequence[Variant], redefine: Collection[str] = ()
+    ) -> tuple[Variant, ...]:
+        """`chosen` with the versions that they have or would get; nothing is written.
+
+        `redefine` holds names such as `params/fast`. Raises VariantRedefined where a name is locked
+        to other content and not in `redefine`.
+        """
+        with self._transaction() as connection:
+            return variants.check(connection, project, experiment, chosen, redefine)
+
+    def start(
+        self,
+        spec: TrialSpec,
+        environment: Mapping[str, JSON],
+        redefine: Collection[str] = (),
+        replaces: str | None = None,
+    ) -> TrialSpec:
+        """File a trial as `running`; returns it as filed: versions filled in, tags sorted.
+
+        Where it is a job of a sweep it claims that job; `replaces` is the id of a trial that is
+        over and whose claim it takes. Raises VariantRedefined; JobTaken where another trial stands
+        for the job; StoreRefused where the id is taken. Nothing is written then.
+        """
+        with self._transaction(write=True) as connection:
+            filed, seq = record.insert_trial(connection, spec, environment, redefine)
+            record.claim(connection, filed, seq, replaces)
+        return filed
+
+    def finish(self, trial: str, outcome: Outcome) -> bool:
+        """Write the end of the trial with that id; False, and nothing changes, where it was over.
+
+        Raises TrialNotFound where the store does not know it.
+        """
+        with self._transaction(write=True) as connection:
+            return record.end(connection, trial, outcome)
+
+    def adopt(self, trial: Trial, environment: Mapping[str, JSON] | None = None) -> bool:
+        """File a whole trial as its folder tells it; False where the store knows the id.
+
+        No name of a variant and no claim of a job refuses it: it happened.
+        """
+        with self._transaction(write=True) as connection:
+            known = select(schema.trials.c.seq).where(schema.trials.c.id == trial.id)
+            if connection.execute(known).first() is not None:
+                return False
+            spec, seq = record.insert_trial(connection, trial.spec, environment, redefine=None)
+            record.keep_claim(connection, spec, seq)
+            if trial.outcome is not None and trial.outcome.status.final:
+                record.end(connection, trial.id, trial.outcome)
+        return True
+
+    def begin_sweep(self, sweep: str, project: str, command: str, size: int | None, started_at: str) -> None:
+        """File a sweep of `size` jobs (None: not known); one that is filed already stays as it is."""
+        with self._transaction(write=True) as connection:
+            project_number = project_id(connection, project)
+            started = schema.micros(started_at)
+            record.begin_sweep(connection, sweep, project_number, command, size, started)
+
+    def heartbeat(self, trial: str) -> bool:
+        """Say that the trial is alive; False where it is not running (any more)."""
+        table = schema.trials
+        with self._transaction(write=True) as connection:
+            alive = (table.c.id == trial) & (table.c.status == Status.RUNNING.value)
+            beat = update(table).where(alive).values(heartbeat=record.server_now(connection))
+            return connection.execute(beat).rowcount == 1
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def running(self) -> list[Trial]:
+        """The trials in status `running`, of all projects and hosts, oldest first."""
+        with self._transaction() as connection:
+            return load.trials(connection, query.running(connection))
+
+    def silences(self) -> dict[str, float]:
+        """By id, the seconds since each running trial was last heard of, by the clock of the store."""
+        with self._transaction() as connection:
+            return query.silences(connection, record.server_now(connection))
+
+    def get(self, name: str, project: str | None = None) -> Trial:
+        """The trial that `name` means: a unique prefix of its id, or @1 for the latest of `project`.
+
+        Raises TrialNotFound with the candidates there are.
+        """
+        with self._transaction() as connection:
+            return load.trials(connection, [load.named(connection, name, project)])[0]
+
+    def find(self, question: Query) -> list[Summary]:
+        """A page of trials, newest first unless it says otherwise; raises Refused for an unknown `sort`."""
+        with self._transaction() as connection:
+            return query.find(connection, question)
+
+    def count(self, question: Query) -> dict[Status, int]:
+        """How many trials of each status there are, of those the question means, whatever the page."""
+        with self._transaction() as connection:
+            return query.count(connection, question)
+
+    def sweep(self, sweep: str) -> SweepRecord | None:
+        """The sweep with that id; None where the store does not know it."""
+        with self._transaction() as connection:
+            return query.sweep(connection, sweep)
+
+    def sweep_counts(self, sweep: str) -> dict[Status, int]:
+        """How many trials of the sweep are in each status."""
+        return self.count(Query(sweep=sweep))
+
+    def claimed(self, sweep: str, job: int) -> Trial | None:
+        """The trial that stands for the job of the sweep; None where none has claimed it."""
+        table = schema.claims
+        with self._transaction() as connection:
+            holder = select(table.c.trial).where(table.c.sweep == sweep, table.c.job == job)
+            seq = connection.execute(holder).scalar()
+            return None if seq is None else load.trials(connection, [seq])[0]
+
+    def environment(self, digest: str) -> dict[str, JSON] | None:
+        """The content of an environment; None where the store does not hold it."""
+        with self._transaction() as connection:
+            return load.environment(connection, digest)
+
+    def variant_history(self, project: str | None = None) -> list[VariantUse]:
+        """Every version of every variant, by experiment, name and version, with its uses."""
+        with self._transaction() as connection:
+            return variants.history(connection, project)
+
+    def digests(self) -> DigestCache:
+        """The cache of digests of input files; written at the latest by `close`."""
+        if self._cache is None:
+            # one file system or many: the numbers of files are those of a host
+            host = "" if self._address.path is not None else platform.node()
+            self._cache = DigestCache(self._transaction, host)
+        return self._cache
+
+    # -- connections -----------------------------------------------------------------------------
+
+    def _own_engine(self) -> Engine:
+        """The engine of this process: a child never uses its parent's."""
+        if self._engine is None or self._process != os.getpid():
+            self._engine, self._process = make_engine(self._address), os.getpid()
+        return self._engine
+
+    @contextmanager
+    def _transaction(self, write: bool = False) -> Iterator[Connection]:
+        with transaction(self._own_engine(), self._address, write) as connection:
+            if write:
+                setup.check_current(connection, self._address)
+            yield connection
