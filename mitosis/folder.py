@@ -18,7 +18,7 @@ from mitosis.trial import JSON
 _LONGEST_NAME = 200  # bytes of one name; file systems allow 255
 _LONGEST_EXPERIMENT = 1000  # bytes of the whole; systems allow paths of 4096
 _TEMPORARY = ".new-"  # what a write leaves behind when the machine stops in its middle begins with this
-_TAKEN = re.compile(r"(checkouts|trash|sweeps|hydra|mitosis\.db.*)", re.IGNORECASE)
+_TAKEN = re.compile(r"(checkouts|hydra|trash|mitosis\.db.*)", re.IGNORECASE)
 """Names directly below the root that are no experiment's."""
 
 
@@ -129,7 +129,7 @@ def checked_name(experiment: str) -> Path:
     plain = all(re.fullmatch(r"\w[\w.-]*", part) for part in parts)
     size = max(len(os.fsencode(part)) for part in parts) if plain else 0
     if not plain or size > _LONGEST_NAME or len(os.fsencode(experiment)) > _LONGEST_EXPERIMENT:
-        shown = ascii(experiment if len(experiment) <= 60 else f"{experiment[:60]}...")
+        shown = ascii(experiment) if len(experiment) <= 60 else f"{experiment[:20]!a}..."
         todo = "rename its file in conf/experiment/: letters, digits, `_`, `-` and `.`, not too long"
         raise TrialRefused(f"experiment {shown} cannot be the name of a folder", todo)
     if _TAKEN.fullmatch(parts[0]):
@@ -169,8 +169,8 @@ def trial_folders(root: Path) -> Iterator[TrialFolder]:
 def write_atomic(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all, whatever happens meanwhile.
 
-    Its directory must be there. Readers see the old content or the new; after a crash of the machine it is one of the two. A symbolic
-    link is replaced, not followed. Raises OSError; the old content is then still there.
+    Its directory must be there. Readers see the old content or the new, and so they do after a crash of the
+    machine. A symbolic link is replaced, not followed. Raises OSError; the old content is then still there.
     """
     temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
     try:

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Repository, make_repository
 
 from mitosis.capture import code, manifest
 from mitosis.capture.checkout import checkout, discard, place, share
 from mitosis.capture.snapshot import snapshot
 from mitosis.errors import RepositoryRefused, TrialRefused
+from tests.conftest import Repository, make_repository
 
 HOSTILE = ["new\nline", "'q' \"d\"", "🦋", "-dash", " spaces ", "*.py", "tab\t", "back\\slash", ":(top)x",
            os.fsdecode(b"no-utf8-\xff")]  # fmt: skip
@@ -400,7 +400,7 @@ def test_damage_is_found(repository: Repository, case: str) -> None:
     spoil, expected = DAMAGE[case]
     spoil(tree)
     assert [d for d in manifest.damage(tree) if d.startswith(expected)]
-    with pytest.raises(TrialRefused, match="no longer what the commit holds") as refused:
+    with pytest.raises(TrialRefused, match="is not what the commit holds") as refused:
         made(repository)
     assert expected in refused.value.what
     subprocess.run(["sh", "-c", refused.value.todo.partition(": ")[2]], check=True)

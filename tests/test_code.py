@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Repository, make_repository
 
 from mitosis.capture import code, git
 from mitosis.capture.snapshot import short_diff, snapshot
 from mitosis.errors import DirtyRepository, RepositoryRefused
 from mitosis.trial import CodeState
+from tests.conftest import Repository, make_repository
 
 HOSTILE = [
     "new\nline.py",
@@ -312,6 +312,14 @@ def _conflict(r: Repository) -> None:
     r.git("merge", "side", check=False)
 
 
+def _merging(r: Repository) -> None:
+    r.git("checkout", "--quiet", "-b", "side")
+    r.write("side.py", "")
+    r.commit()
+    r.git("checkout", "--quiet", "main")
+    r.git("merge", "--quiet", "--no-ff", "--no-commit", "side")
+
+
 def _private_ignore(r: Repository) -> None:
     r.write(".git/mine", "hidden.py\n")
     r.git("config", "--global", "core.excludesFile", str(r.path / ".git/mine"))
@@ -383,6 +391,7 @@ CASES: dict[str, tuple[Callable[[Repository], object], set[tuple[str, str]]]] = 
         _then(lambda r: (r.path / "code.py").unlink(), lambda r: r.write("code.py/n", "")),
         {("code.py", "deleted"), ("code.py/n", "untracked")},
     ),
+    "a merge in progress": (_merging, {("side.py", "staged")}),
     "conflict": (_conflict, {("code.py", "conflict")}),
     "untracked files switched off": (
         _then(_config(("status.showUntrackedFiles", "no")), lambda r: r.write("n.py", "")),
@@ -468,9 +477,14 @@ def test_no_change_is_hidden(repository: Repository, case: str) -> None:
             assert path in refused.value.what
 
 
-# Here the user's own git is blind to the change, so that only a snapshot (or mending the setting) helps.
-BLIND = {"a replaced commit", "same size under a restored time", "a file system monitor that lies", "conflict",
-         "a name that differs in case"}  # fmt: skip
+# Here the user's own git is blind to the change: only a snapshot helps, or mending the setting.
+BLIND = {
+    "a replaced commit",
+    "same size under a restored time",
+    "a file system monitor that lies",
+    "a name that differs in case",
+    "conflict",
+}
 
 
 @pytest.mark.parametrize("case", [name for name, (_, kinds) in CASES.items() if kinds and name not in BLIND])
@@ -485,8 +499,23 @@ def test_the_way_out_works_when_typed(repository: Repository, case: str) -> None
         for change in code.changes(repository.path) if "FILE" in command else (None,):
             path = git.quoted(change.path) if change else ""
             line = command.replace("FILE", path).replace("git commit", "git commit -m x")
-            subprocess.run(["sh", "-c", line], cwd=repository.path, check=True, capture_output=True)
+            answer = subprocess.run(["sh", "-c", line], cwd=repository.path, capture_output=True)
+            assert answer.returncode == 0 or b"nothing to commit" in answer.stdout, answer.stderr
     assert not code.inspect(repository.path).dirty
+
+
+def test_settings_in_the_environment_hide_nothing(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Configuration given by GIT_CONFIG_COUNT is read, as safe.directory may be there, and hides nothing."""
+    settings = {"core.fileMode": "false", "core.fsmonitor": "true", "status.showUntrackedFiles": "no"}
+    monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(settings)))
+    for number, (key, value) in enumerate(settings.items()):
+        monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", key)
+        monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
+    _executable(repository)
+    repository.write("n.py", "")
+    assert found(repository) == {("code.py", "mode"), ("n.py", "untracked")}
 
 
 def test_every_name_is_seen_and_shown_on_one_line(repository: Repository) -> None:

@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ def checkout(repository: Path, commit: str, destination: Path) -> Path:
     Raises RepositoryRefused where the commit (or a submodule's) is not in the repository, TrialRefused
     where the place cannot be written or the checkout is no longer what was made.
     """
+    destination = destination.absolute()
     try:
         if not os.path.lexists(destination):
             _make_once(repository, commit, destination)
@@ -47,7 +48,7 @@ def checkout(repository: Path, commit: str, destination: Path) -> Path:
     if wrong:
         quoted = git.quoted(str(destination))
         raise TrialRefused(
-            f"the checkout {git.shown(str(destination))} is no longer what the commit holds: {git.listed(wrong)}",
+            f"the checkout {git.shown(str(destination))} is not what the commit holds: {git.listed(wrong)}",
             f"remove it, the next trial makes it again: chmod -R u+w {quoted} && rm -r {quoted}",
         )
     return destination
@@ -69,21 +70,14 @@ def share(repository: Path, destination: Path, names: Sequence[str]) -> None:
                 "name files or directories by their path from the top of the repository",
             )
         wanted.update(_links_for(repository, destination, Path(*parts)))
-    with _alone(destination):
-        known = manifest.read(destination) or {}
-        for path, target in wanted.items():
-            if path not in known:
-                known[path] = manifest.Entry("shared", target)
-            elif known[path].kind == "shared" and known[path].content != target:
-                raise TrialRefused(
-                    f"mitosis.share: the checkout already shares {git.shown(path)} with "
-                    f"{git.shown(known[path].content)}",
-                    "use a root of its own for this working tree: mitosis.root=DIR",
-                )
-        manifest.write(destination, known)
-        for path, target in wanted.items():
-            if not os.path.lexists(destination / path):
-                _link(destination, path, target)
+    try:
+        with _alone(destination):
+            _share(destination, wanted)
+    except OSError as e:
+        raise TrialRefused(
+            f"mitosis.share: no link can be made in {git.shown(str(destination))}: {e.strerror or e}",
+            "use a root of your own: mitosis.root=DIR",
+        ) from e
 
 
 def discard(destination: Path) -> None:
@@ -114,7 +108,7 @@ def _make_once(repository: Path, commit: str, destination: Path) -> None:
             if entries.keys() != expected:
                 odd = sorted(entries.keys() ^ expected)
                 raise TrialRefused(
-                    f"the file system cannot hold the commit: {git.listed([git.shown(path) for path in odd])} "
+                    f"no room on this file system for {git.listed([git.shown(path) for path in odd])} "
                     "(names that differ only in case?)",
                     "choose a root on another file system: mitosis.root=DIR",
                 )
@@ -189,7 +183,7 @@ def _store(source: _Source, path: str, name: str | None, commit: str) -> _Source
     candidates = []
     if source.tree is not None and os.path.lexists(source.tree / path / ".git"):
         candidates.append(_Source(git.directory(source.tree / path), source.tree / path))
-    if name and ".." not in Path(name).parts:
+    if name and ".." not in Path(name).parts and not Path(name).is_absolute():
         shared = git.common_directory(source.directory)
         candidates += [_Source(home / "modules" / name, None) for home in (source.directory, shared)]
     candidates = [candidate for candidate in candidates if candidate.directory.is_dir()]
@@ -206,6 +200,25 @@ def _store(source: _Source, path: str, name: str | None, commit: str) -> _Source
             "fetch it: git submodule update --init --recursive",
         )
     return None
+
+
+def _share(destination: Path, wanted: Mapping[str, str]) -> None:
+    known = manifest.read(destination) or {}
+    new = {}
+    for path, target in wanted.items():
+        if path not in known:
+            new[path] = manifest.Entry("shared", target)
+        elif known[path].kind == "shared" and known[path].content != target:
+            raise TrialRefused(
+                f"mitosis.share: the checkout already shares {git.shown(path)} with "
+                f"{git.shown(known[path].content)}",
+                "use a root of its own for this working tree: mitosis.root=DIR",
+            )
+    if new:
+        manifest.write(destination, {**known, **new})
+    for path, target in wanted.items():
+        if not os.path.lexists(destination / path):
+            _link(destination, path, target)
 
 
 def _links_for(repository: Path, destination: Path, name: Path) -> dict[str, str]:
@@ -277,5 +290,5 @@ def _sweep(destination: Path) -> None:
 
 def _remove(tree: Path) -> None:
     for folder, _, _ in os.walk(tree):
-        Path(folder).chmod(0o755)  # before its entries are listed: a read-only directory keeps them
+        Path(folder).chmod(0o755)  # a read-only directory does not let its entries go
     shutil.rmtree(tree)

@@ -209,8 +209,14 @@ def _data_uri(mime: str, content: str) -> str:
     """The address of an image that holds the image; "" where its base64 is damaged."""
     if mime == "image/svg+xml":
         content = base64.b64encode(content.encode("utf-8", "replace")).decode()
+    content = _base64(content)
+    return f"data:{mime};base64,{content}" if content else ""
+
+
+def _base64(content: str) -> str:
+    """`content` without the line ends, which notebooks have in base64; "" where it is no base64."""
     content = "".join(content.split())
-    return f"data:{mime};base64,{content}" if re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", content) else ""
+    return content if re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", content) else ""
 
 
 def _joined(value: Any) -> str:
@@ -239,25 +245,29 @@ def figures(nb: NotebookNode, folder_figures: Path, formats: Sequence[str]) -> l
         chosen = {mime for mime in carried if FORMATS[mime] in wanted} or carried
         for name, content in sorted(_extracted(data, chosen, stem)):
             folder_figures.mkdir(parents=True, exist_ok=True)
-            (folder_figures / name).write_bytes(
-                content
-            )  # the notebook has it, too: no need to await the disk
+            # neither renamed nor awaited: the notebook has it, too
+            (folder_figures / name).write_bytes(content)
             written.append(name)
     return written
 
 
 def _extracted(data: Mapping[str, Any], mimes: set[str], stem: str) -> Iterator[tuple[str, bytes]]:
     from nbconvert.preprocessors import ExtractOutputPreprocessor
-    from nbformat import v4
+    from nbformat import NotebookNode
 
     for mime in mimes:
-        output = v4.new_output("display_data", {mime: _joined(data[mime])}, metadata={"filename": stem})
+        content = _joined(data[mime])
+        if not (content if mime == "image/svg+xml" else _base64(content)):
+            continue
+        output = NotebookNode(
+            output_type="display_data", data={mime: content}, metadata=NotebookNode(filename=stem)
+        )
         resources: dict[str, Any] = {"outputs": {}}
         try:
             ExtractOutputPreprocessor(extract_output_types={mime}).preprocess_cell(
-                v4.new_code_cell(outputs=[output]), resources, 0
+                NotebookNode(outputs=[output]), resources, 0
             )
-        except (binascii.Error, UnicodeError):
+        except (binascii.Error, UnicodeError):  # the padding is missing; a lone surrogate
             continue
         yield from resources["outputs"].items()
 

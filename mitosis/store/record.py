@@ -99,7 +99,7 @@ def _insert_row(connection: Connection, spec: TrialSpec, project: int, values: s
     try:
         key = connection.execute(insert(schema.trials).values(row)).inserted_primary_key
     except IntegrityError as error:
-        if "trials" in str(error.orig) and "id" in str(error.orig):
+        if any(name in str(error.orig) for name in ("trials.id", "uq_trials_id")):  # SQLite, PostgreSQL
             raise StoreRefused(f"the trial {spec.id} is in the store already", "start it again") from error
         raise
     assert key is not None

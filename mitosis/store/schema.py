@@ -25,10 +25,10 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 from mitosis.errors import InternalError
-from mitosis.trial import Status
 
 VERSIONS = ("0001",)
 """Every schema there was, oldest first; the last is the one that this code reads and writes."""
@@ -223,11 +223,12 @@ trials = Table(  # the columns that `ls` shows, filters by and sorts by
     Index("ix_trials_recipe", "param_set", "seed"),
 )
 
+_RUNNING = text("status = 'running'")
 Index(
     "ix_trials_running",
     trials.c.started,
-    sqlite_where=trials.c.status == Status.RUNNING.value,
-    postgresql_where=trials.c.status == Status.RUNNING.value,
+    sqlite_where=_RUNNING,
+    postgresql_where=_RUNNING,
 )
 
 details = Table(  # what only `show` and its siblings read
