@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from mitosis.capture import judge
 from mitosis.errors import MitosisError
 from mitosis.folder import TrialFolder
+from mitosis.settings import OnTaint
 from mitosis.trial import Failure, Outcome, Remark, Status, Trial, TrialSpec, from_plain, plain, utc_now
 
 if TYPE_CHECKING:
@@ -40,12 +42,14 @@ def decide(written: Outcome | None, status: Status, reason: str) -> Outcome:
     return dataclasses.replace(written, status=status, error=Failure(status.value, reason, trace))
 
 
-def close(store: Store, spec: TrialSpec, outcome: Outcome, figure_formats: tuple[str, ...]) -> Trial:
+def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     """Write everything that a finished trial leaves behind and end its row; returns the trial.
 
     A report that cannot be made is a note on the trial: the numbers are never lost for a page.
     """
     folder = TrialFolder(spec.folder)
+    outcome = _judged(store, folder, spec, outcome)
+    figure_formats = tuple(spec.settings.get("figure_formats", ("png",)))
     try:
         if folder.notebook.exists():  # a trial that was refused in a sweep has none
             outcome = _show(folder, spec, outcome, figure_formats)
@@ -57,6 +61,33 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome, figure_formats: tuple
     folder.write_json(folder.trial_json, plain(trial))
     store.finish(spec.id, outcome)
     return trial
+
+
+def _judged(store: Store, folder: TrialFolder, spec: TrialSpec, outcome: Outcome) -> Outcome:
+    """The outcome with what is proven and what is not; where the user asked for it, a taint fails it."""
+    document = folder.read_json(folder.outcome)
+    seen = document.get("seen") if isinstance(document, dict) else None
+    if not isinstance(seen, dict):
+        return outcome
+    try:
+        found = judge.judge(spec.code, spec.inputs, seen, store.digests())
+    except (MitosisError, OSError) as error:
+        taint = Remark("not_judged", f"what the trial loaded and read could not be checked: {error}")
+        return dataclasses.replace(outcome, taints=(*outcome.taints, taint))
+    outcome = dataclasses.replace(
+        outcome,
+        modules=found.modules,
+        code_identity=found.code_identity,
+        inputs=found.inputs,
+        outputs=found.outputs,
+        taints=(*outcome.taints, *found.taints),
+    )
+    failing = spec.settings.get("on_taint") == OnTaint.fail.value
+    if failing and outcome.taints and outcome.status is Status.SUCCEEDED:
+        first = outcome.taints[0]
+        reason = f"the record is not proven (mitosis.on_taint=fail): {first.what} ({first.where})"
+        return dataclasses.replace(outcome, status=Status.FAILED, error=Failure("Tainted", reason))
+    return outcome
 
 
 def _show(folder: TrialFolder, spec: TrialSpec, outcome: Outcome, formats: tuple[str, ...]) -> Outcome:

@@ -21,6 +21,13 @@ class Checkout(Enum):
     pinned = "pinned"
 
 
+class OnTaint(Enum):
+    """What to do with a trial whose record is not proven."""
+
+    mark = "mark"
+    fail = "fail"
+
+
 class WorkingDirectory(Enum):
     """Where the experiment runs: at the repository's top, or in the trial's own folder."""
 
@@ -44,6 +51,8 @@ class Settings:
     timeout: float | None = None  # seconds from the call of `run`
     figure_formats: list[str] = field(default_factory=lambda: ["png"])
     redefine: list[str] = field(default_factory=list)  # variants that may change: params/fast
+    observe_inputs: bool = True  # note every file that the experiment opens
+    on_taint: OnTaint = OnTaint.mark
     seed_globals: bool = True  # seed random, numpy.random, torch, tensorflow
     note: str = ""
     tags: list[str] = field(default_factory=list)

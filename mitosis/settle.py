@@ -42,8 +42,7 @@ def _close(store: Store, trial: Trial) -> Trial:
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
         store.finish(trial.id, outcome)
         return Trial(trial.spec, outcome)
-    formats = tuple(trial.spec.settings.get("figure_formats", ("png",)))
-    return closing.close(store, trial.spec, outcome, formats)
+    return closing.close(store, trial.spec, outcome)
 
 
 def _final(written: Outcome | None) -> bool:

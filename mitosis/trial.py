@@ -176,6 +176,7 @@ class Outcome:
     inputs: tuple[FileRecord, ...] = ()  # observed
     outputs: tuple[FileRecord, ...] = ()
     modules: tuple[ModuleRecord, ...] = ()
+    code_identity: str = ""  # digest of the (path, blob) of the repository's modules that were loaded
     taints: tuple[Remark, ...] = ()
     notes: tuple[Remark, ...] = ()
 

@@ -32,10 +32,10 @@ class Colour(enum.Enum):
 
 
 HOSTILE = [
-    "it's \"both\" quotes",
+    'it\'s "both" quotes',
     "back\\slash\\",
     "two\nlines\r\nand \u2028 three",
-    '"""triple\'\'\'',
+    "\"\"\"triple'''",
     "\x1b[31mred\x1b[0m \x00",
     "naïve 数据 😀 \u202eturned",
     "{braces} %d %s ${x} #",
@@ -89,7 +89,9 @@ scalars = (
     | st.binary(max_size=50)
     | st.dates()
     | st.datetimes(timezones=st.none() | zones)
-    | st.builds(Path, st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20))
+    | st.builds(
+        Path, st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
+    )
     | st.sampled_from(Colour)
 )
 values = st.recursive(
@@ -114,7 +116,7 @@ def test_a_literal_evaluates_to_its_value(value: Any, width: int) -> None:
 
 @given(st.dictionaries(texts, values, max_size=5))
 def test_the_parameters_cell_defines_the_same_parameters(params: dict[str, Any]) -> None:
-    """The cell as a whole, run as Python, leaves `params` with the recorded value and nothing else changed."""
+    """The cell as a whole, run as Python, leaves `params` with the recorded value."""
     text = identity.canonical(params)
     names: dict[str, Any] = {}
     exec(document.parameters(text, instantiate=False), names)
@@ -140,7 +142,7 @@ def test_a_short_literal_stays_on_one_line() -> None:
 
 
 def test_a_long_literal_has_one_key_per_line() -> None:
-    """Long mappings have a line per key, lists of numbers are filled, texts are split after their line ends."""
+    """Long mappings have a line per key, lists of numbers are filled, texts split after their lines."""
     value = {
         "grid": list(range(40)),
         "model": {"kernel": "rbf", "C": float("inf")},
@@ -190,7 +192,7 @@ def test_the_deepest_value_that_identity_knows_can_be_read_by_python() -> None:
 
 
 def test_a_value_without_literal_is_refused() -> None:
-    """An object that identity does not give is refused by a message with its value, not written by its repr."""
+    """An object that identity does not give is refused by a message, not written by its repr."""
     with pytest.raises(ParameterRefused, match="cannot be written as Python"):
         document.literal({"x": [object()]})
 
@@ -238,7 +240,9 @@ def test_the_import_gives_the_experiment_the_name_run(module: str, function: str
     assert document.import_run(module, function) == source
 
 
-@pytest.mark.parametrize("name", [*HOSTILE, "a-b", "class", "a.if", "a..b", ".a", "a.", "1a", "ﬁle", "a;b", "a b"])
+@pytest.mark.parametrize(
+    "name", [*HOSTILE, "a-b", "class", "a.if", "a..b", ".a", "a.", "1a", "ﬁle", "a;b", "a b"]
+)
 def test_what_is_no_name_is_refused(name: str) -> None:
     """A module or function that no import statement could name is refused, and the message names it."""
     for pair in ((name, "run"), ("toy", name)):
@@ -263,9 +267,11 @@ def test_a_notebook_is_valid_and_its_cells_can_be_found() -> None:
     assert nb == document.new(spec(), PLAN)
 
 
-@pytest.mark.parametrize("name", [*HOSTILE, "<script>alert(1)</script>", "a|b", "[x](javascript:1)", "$x_1$ *b* `c`"])
+@pytest.mark.parametrize(
+    "name", [*HOSTILE, "<script>alert(1)</script>", "a|b", "[x](javascript:1)", "$x_1$ *b* `c`"]
+)
 def test_the_title_shows_hostile_names_as_text(name: str) -> None:
-    """Rendered Markdown has one heading and one table whose cells are the names, with nothing become markup."""
+    """Rendered, there are one heading and one table whose cells are the names, and no other markup."""
     from nbconvert.filters import markdown2html
 
     page = markdown2html(document.title(spec(experiment=name, variant=name)))
@@ -287,11 +293,13 @@ def test_importing_the_module_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.kernel
-def test_restart_and_run_all_by_hand_gives_the_same_main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restart_and_run_all_by_hand_gives_the_same_main(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The notebook alone, run in a plain Jupyter kernel from another folder, repeats what the cells say."""
     from nbclient import NotebookClient
 
-    source = tmp_path / "it's a \"repo\" 数据" / "src"
+    source = tmp_path / 'it\'s a "repo" 数据' / "src"
     source.mkdir(parents=True)
     (source / "toy.py").write_text(
         "import os, random, sys\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -147,8 +146,8 @@ def test_a_full_disk_keeps_the_old_content(tmp_path: Path) -> None:
     [
         "", ".", "..", ".hidden", "../up", "a/../b", "a//b", "/absolute", "a/", "a b", "a\nb", "a\n", "a'b",
         'a"b', "a\\b", "a:b", "a*", "$HOME", "~", "-rf", "a/-b", "a/.b", "a\x00b", "\udcff", "🦋", "a\u202eb",
-        "a" * 201, "ä" * 101, "/".join(["a" * 100] * 11), "checkouts", "Checkouts", "checkouts/a", "mitosis.db",
-        "mitosis.db-wal", "trash", "hydra",
+        "a" * 201, "ä" * 101, "/".join(["a" * 100] * 11), "checkouts", "Checkouts", "checkouts/a",
+        "mitosis.db", "mitosis.db-wal", "trash", "hydra",
     ],
 )  # fmt: skip
 def test_hostile_names_are_refused(root: Path, name: str) -> None:

@@ -308,8 +308,8 @@ def test_what_is_shared_is_no_loop() -> None:
     "text",
     [
         "", "{", "NaN", "[Infinity]", '{"!what":1}', '{"!float":"x"}', '{"!float":[]}', '{"!bytes":"0"}',
-        '{"!date":"2024-13-01"}', '{"!map":[1]}', '{"!path":1}', '{"!float":"nan","a":1}', '{"!map":[[[],1]]}',
-        "[" * 9999,
+        '{"!date":"2024-13-01"}', '{"!map":[1]}', '{"!path":1}', '{"!float":"nan","a":1}',
+        '{"!map":[[[],1]]}', "[" * 9999,
     ],
 )  # fmt: skip
 def test_damaged_text_is_a_fault(text: str) -> None:

@@ -24,12 +24,29 @@ def test_a_trial_leaves_a_complete_record_and_a_clean_tree(project: Project) -> 
     assert project.status() == ""
     (trial,) = project.json("ls")
     closing = done.stdout.strip().splitlines()[-1]
-    assert trial["id"][:7] in closing and "succeeded" in closing and "main=8" in closing and "report.html" in closing
-    assert (trial["main"], trial["metrics"], trial["seed"], trial["variant"]) == (8.0, {"loss": 0.5}, 7, "one")
+    assert (
+        trial["id"][:7] in closing
+        and "succeeded" in closing
+        and "main=8" in closing
+        and "report.html" in closing
+    )
+    assert (trial["main"], trial["metrics"], trial["seed"], trial["variant"]) == (
+        8.0,
+        {"loss": 0.5},
+        7,
+        "one",
+    )
     assert trial["commit"] == project.git("rev-parse", "HEAD")
     folder = Path(trial["folder"])
     present = {p.name for p in folder.iterdir()}
-    assert present == {"trial.json", "notebook.ipynb", "report.html", "result.pkl", "outcome.json", "output.log"}
+    assert present == {
+        "trial.json",
+        "notebook.ipynb",
+        "report.html",
+        "result.pkl",
+        "outcome.json",
+        "output.log",
+    }
     assert "seed 7, x 1.0" in (folder / "output.log").read_text()
     outcome = from_plain(Outcome, json.loads((folder / "outcome.json").read_text()))
     assert outcome.main == 8.0 and outcome.cpu_seconds is not None
@@ -163,7 +180,9 @@ def test_a_time_limit_counts_from_the_call(project: Project) -> None:
 
 def test_a_kernel_that_dies_is_named_with_its_signal(project: Project) -> None:
     """A segmentation fault is the status `died`, and the cause names the signal."""
-    project.write("toy.py", "import os, signal\n\ndef run(seed, **kw):\n    os.kill(os.getpid(), signal.SIGSEGV)\n")
+    project.write(
+        "toy.py", "import os, signal\n\ndef run(seed, **kw):\n    os.kill(os.getpid(), signal.SIGSEGV)\n"
+    )
     project.commit()
     assert project.run("experiment=toy", "params=one").returncode == 2
     (trial,) = project.json("ls")
@@ -222,7 +241,9 @@ def test_a_sweep_runs_what_was_checked_at_its_start(project: Project) -> None:
         (["ls", "--since", "yesterdayish"], ["yesterdayish"]),
     ],
 )
-def test_wrong_input_is_refused_in_a_few_lines(project: Project, arguments: list[str], words: list[str]) -> None:
+def test_wrong_input_is_refused_in_a_few_lines(
+    project: Project, arguments: list[str], words: list[str]
+) -> None:
     """Every wrong word exits 1, is named, shows no traceback and leaves no row."""
     done = project.run(*arguments)
     assert done.returncode == 1, done.stdout + done.stderr

@@ -13,7 +13,7 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mitosis import launch
+from mitosis import gate
 from mitosis.app import pinning, state
 from mitosis.errors import ConfigurationRefused, InternalError, MitosisError
 from mitosis.settings import Settings
@@ -38,7 +38,7 @@ class Gate(Callback):
     """
 
     def __init__(self) -> None:
-        self.verdict: launch.Verdict | None = None  # the only state: it is pickled for every worker
+        self.verdict: gate.Verdict | None = None  # the only state: it is pickled for every worker
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check before the one job of a run."""
@@ -46,7 +46,7 @@ class Gate(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check before any job of a sweep, and file the sweep."""
-        self._check(config, sweep=launch.Sweep(new_id(), tuple(sys.argv[1:]), sweep_size(config)))
+        self._check(config, sweep=gate.Sweep(new_id(), tuple(sys.argv[1:]), sweep_size(config)))
 
     def on_job_start(self, config: DictConfig, *, task_function: TaskFunction, **kwargs: Any) -> None:
         """In the worker: lay the verdict down for the task."""
@@ -58,12 +58,12 @@ class Gate(Callback):
         job_return.cfg = None
         job_return.hydra_cfg = None
 
-    def _check(self, config: DictConfig, sweep: launch.Sweep | None) -> None:
+    def _check(self, config: DictConfig, sweep: gate.Sweep | None) -> None:
         driver = state.invocation()
         if driver is None:
             sys.exit("mitosis was not started by its own command: use `python -m mitosis`")
         try:
-            self.verdict = launch.gate(driver.repository, settings_of(config), sweep)
+            self.verdict = gate.check(driver.repository, settings_of(config), sweep)
         except MitosisError as error:
             driver.error = error
             sys.exit(1)

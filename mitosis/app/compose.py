@@ -98,7 +98,9 @@ def _resolved(config: DictConfig, seed: int) -> Any:
             f"{key} has no value (it is ??? in the configuration)", f"give one: {key}=VALUE"
         ) from error
     except OmegaConfBaseException as error:
-        raise ConfigurationRefused(f"params: {_first_line(error)}", "see it with: --cfg job --resolve") from error
+        raise ConfigurationRefused(
+            f"params: {_first_line(error)}", "see it with: --cfg job --resolve"
+        ) from error
     if not isinstance(params, dict):
         raise ParameterRefused("params is no mapping", "params holds the keyword arguments of the experiment")
     if "seed" in params:

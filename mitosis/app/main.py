@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mitosis import launch
+from mitosis import gate, launch
 from mitosis.app import config as configuration
 from mitosis.app import state
 from mitosis.errors import ConfigurationRefused
@@ -55,11 +55,12 @@ def run(argv: Sequence[str], display: Display) -> int:
     Raises Refused where nothing ran, InternalError for a fault of ours.
     """
     name, directory, rest = _split(argv)
-    repository = launch.repository(Path.cwd())
+    repository = gate.repository(Path.cwd())
     conf = _conf(repository, directory)
     if not (conf / f"{name}.yaml").is_file():
         raise ConfigurationRefused(
-            f"there is no configuration {name}.yaml in {conf}", "`mitosis init .` makes one; or name yours: -cn NAME"
+            f"there is no configuration {name}.yaml in {conf}",
+            "`mitosis init .` makes one; or name yours: -cn NAME",
         )
     invocation = state.Invocation(repository, display)
     state.begin(invocation)
@@ -107,5 +108,3 @@ def _exit_code(invocation: state.Invocation, code: int) -> int:
     if any(s is not Status.SUCCEEDED for s in statuses):
         return 2
     return code if statuses else code or 1
-
-

@@ -1,4 +1,4 @@
-"""What a process of an invocation knows: the driver its display and its trials, a worker the gate's verdict."""
+"""What a process of an invocation knows: the driver its display and trials, a worker the verdict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mitosis.errors import MitosisError
-from mitosis.launch import Display, Plain, Verdict
+from mitosis.gate import Verdict
+from mitosis.launch import Display, Plain
 from mitosis.trial import Trial
 
 

@@ -22,7 +22,9 @@ def task(config: DictConfig) -> float | None:
     """Run one trial; returns `main` where it is a number and the trial succeeded, else None."""
     verdict = state.take()
     if verdict is None:
-        raise GateMissing("the gate of mitosis was removed (hydra.callbacks.mitosis): nothing runs without it")
+        raise GateMissing(
+            "the gate of mitosis was removed (hydra.callbacks.mitosis): nothing runs without it"
+        )
     driver = state.invocation()
     hydra = cast("DictConfig", HydraConfig.get())  # annotated as the schema it is checked against
     request = None

@@ -91,7 +91,11 @@ def _load(loader: ConfigLoader, defaults: list[ResultDefault], choices: dict[str
         raise InternalError(f"Hydra's config loader is a {type(loader).__name__}, which is not known")
     parts = []
     for default in defaults:
-        if default.config_path is None or default.package == "hydra" or (default.package or "").startswith("hydra."):
+        if (
+            default.config_path is None
+            or default.package == "hydra"
+            or (default.package or "").startswith("hydra.")
+        ):
             continue
         result = loader._load_single_config(default, loader.repository)
         if not isinstance(result.config, DictConfig):
@@ -110,13 +114,19 @@ def _owner(default: ResultDefault, choices: dict[str, Any], defaults: list[Resul
         seen.add(default.config_path)
         if default.override_key is not None:
             return default.override_key
-        own = [k for k, o in choices.items() if o is not None and f"{k.partition('@')[0]}/{o}" == default.config_path]
+        own = [
+            k
+            for k, o in choices.items()
+            if o is not None and f"{k.partition('@')[0]}/{o}" == default.config_path
+        ]
         if own:
             exact = [k for k in own if k.partition("@")[2] == default.package]
             return (exact or own)[0]
         parent = next((d for d in defaults if d.config_path == default.parent), None)
         if parent is None:
-            return next((k for k, o in choices.items() if f"{k.partition('@')[0]}/{o}" == default.parent), None)
+            return next(
+                (k for k, o in choices.items() if f"{k.partition('@')[0]}/{o}" == default.parent), None
+            )
         default = parent
     return None
 

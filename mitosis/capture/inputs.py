@@ -96,8 +96,9 @@ def _matches(pattern: str, repository: Path) -> Iterator[Path]:
         return
     recursive = "**" in Path(whole).parts
     for name in glob.glob(whole, root_dir=repository, recursive=recursive):  # noqa: PTH207 - hidden names
-        if not (recursive and (repository / name).is_dir()):
-            yield _plain(repository / name)
+        path = repository / name
+        if os.path.lexists(path) and not (recursive and path.is_dir()):  # `none/**` yields a `none/`
+            yield _plain(path)
 
 
 def _plain(path: Path) -> Path:

@@ -77,9 +77,7 @@ def whole(trial: Trial, environment: JSON) -> dict[str, Any]:
         "host": spec.process.host,
         "taints": _remarks(outcome.taints if outcome else ()),
         "notes": _remarks((*spec.notes, *(outcome.notes if outcome else ()))),
-        "variants": [
-            {"name": v.name, "version": v.version, "digest": v.digest} for v in spec.variants
-        ],
+        "variants": [{"name": v.name, "version": v.version, "digest": v.digest} for v in spec.variants],
         "job": spec.job,
         "finished_at": outcome.finished_at if outcome else None,
         "result": _existing(folder.result),

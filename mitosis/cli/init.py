@@ -83,5 +83,3 @@ def _first_commit(target: Path) -> None:
     made = git.attempt(target, "commit", "--quiet", "--message", "Begin", settings=who)
     if made.returncode != 0:
         raise git.refusal(target, "commit", made.stderr)
-
-

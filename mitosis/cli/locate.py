@@ -15,7 +15,9 @@ from mitosis.errors import RepositoryRefused, TrialNotFound
 if TYPE_CHECKING:
     from mitosis.store.store import Store
 
-store_option = click.option("--store", "url", metavar="URL", help="The store; default: that of the last run here.")
+store_option = click.option(
+    "--store", "url", metavar="URL", help="The store; default: that of the last run here."
+)
 
 
 def repository() -> Path | None:

@@ -23,16 +23,30 @@ _COLORS = {
 
 @click.command()
 @click.option("--experiment", metavar="NAME", help="Only of this experiment.")
-@click.option("--variant", metavar="LABEL", help="Only of this variant, as `ls` shows it: fast, digits,model=svm.")
+@click.option(
+    "--variant", metavar="LABEL", help="Only of this variant, as `ls` shows it: fast, digits,model=svm."
+)
 @click.option("--status", type=click.Choice([s.value for s in Status]), help="Only with this status.")
 @click.option("--seed", type=int, help="Only with this seed.")
 @click.option("--commit", metavar="HASH", help="Only of this commit (a prefix is enough).")
 @click.option("--sweep", metavar="ID", help="Only of this sweep (a prefix is enough).")
-@click.option("--since", metavar="DATE", help="Only started at or after: 2026-01-31, 2026-01-31T12:00, 3h, 2d.")
+@click.option(
+    "--since", metavar="DATE", help="Only started at or after: 2026-01-31, 2026-01-31T12:00, 3h, 2d."
+)
 @click.option("--until", metavar="DATE", help="Only started before.")
-@click.option("--sort", default="-started_at", show_default=True, metavar="COLUMN", help="By this column; -COLUMN for descending. E.g. main.")
-@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="At most so many; 0: all.")
-@click.option("--all-projects", is_flag=True, help="Of every project in the store, not only of this repository.")
+@click.option(
+    "--sort",
+    default="-started_at",
+    show_default=True,
+    metavar="COLUMN",
+    help="By this column; -COLUMN for descending. E.g. main.",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="At most so many; 0: all."
+)
+@click.option(
+    "--all-projects", is_flag=True, help="Of every project in the store, not only of this repository."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 @locate.store_option
 def command(as_json: bool, url: str | None, **wanted: str | int | bool | None) -> int:
@@ -40,12 +54,17 @@ def command(as_json: bool, url: str | None, **wanted: str | int | bool | None) -
     query = _query(wanted)
     with locate.opened(url) as store:
         found = store.find(query) if store is not None else []
-        more = store is not None and len(found) == query.limit and sum(store.count(query).values()) > len(found)
+        more = (
+            store is not None and len(found) == query.limit and sum(store.count(query).values()) > len(found)
+        )
     if as_json:
         answers.emit([answers.line(s) for s in found])
         return 0
     if not found:
-        print("no trial" + (" matches" if any(v for k, v in wanted.items() if k not in ("limit", "sort")) else " yet"))
+        print(
+            "no trial"
+            + (" matches" if any(v for k, v in wanted.items() if k not in ("limit", "sort")) else " yet")
+        )
         return 0
     _table(found)
     print(f"{'more with --limit 0; ' if more else ''}next: mitosis show {text.short(found[0].id)}")
@@ -101,7 +120,9 @@ def _table(found: list[Summary]) -> None:
     names = ["id", "experiment", "variant", "seed", "status", "main", "took", "commit", "started"]
     for name in names:
         right = name in ("seed", "main", "took")
-        table.add_column(name, justify="right" if right else "left", overflow="fold" if name == "variant" else "ellipsis")
+        table.add_column(
+            name, justify="right" if right else "left", overflow="fold" if name == "variant" else "ellipsis"
+        )
     for trial in found:
         dirty = "+" if trial.dirty else ""
         cells: list[str | Text] = [

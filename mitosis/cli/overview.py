@@ -41,11 +41,14 @@ def show() -> int:
 def _experiments() -> str:
     """The options of the group `experiment` in this repository's conf/, by their files' names."""
     conf = next((d / "conf" for d in (Path.cwd(), *Path.cwd().parents) if (d / "conf").is_dir()), None)
-    names = sorted(
-        str(f.relative_to(conf / "experiment").with_suffix("")) for f in (conf / "experiment").rglob("*.yaml")
-    ) if conf is not None else []
+    names = (
+        sorted(
+            str(f.relative_to(conf / "experiment").with_suffix(""))
+            for f in (conf / "experiment").rglob("*.yaml")
+        )
+        if conf is not None
+        else []
+    )
     if not names:
         return "Experiments here: none. `mitosis init DIRECTORY` makes a first one."
     return f"Experiments in {conf}\n  " + "\n  ".join(names)
-
-

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mitosis import identity, launch
+from mitosis import gate, identity, launch
 from mitosis.cli import answers, locate
 from mitosis.cli.terminal import Terminal
 from mitosis.errors import ConfigurationRefused, TrialNotFound
@@ -26,13 +26,15 @@ def command(trial: str, as_json: bool, url: str | None) -> int:
         address = store.url
     top = locate.repository()
     if top is None:
-        raise TrialNotFound("there is no repository here to take the code from", f"cd {found.spec.code.repository}")
+        raise TrialNotFound(
+            "there is no repository here to take the code from", f"cd {found.spec.code.repository}"
+        )
     os.chdir(top)
     settings = _settings(found, address)
-    verdict = launch.gate(top, settings)
+    verdict = gate.check(top, settings)
     new = launch.run_trial(verdict, _request(found, settings), Terminal(quiet_stdout=as_json))
     if as_json:
-        with launch.open_store(verdict.store) as store:
+        with gate.open_store(verdict.store) as store:
             answers.emit(answers.whole(new, store.environment(new.spec.environment)))
     if new.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
@@ -75,5 +77,3 @@ def _request(trial: Trial, settings: Settings) -> launch.Request:
         instantiate="_target_" in spec.params,
         changed_settings=dict(spec.settings),
     )
-
-

@@ -30,9 +30,12 @@ def command(trial: str, as_json: bool, url: str | None) -> int:
 def _lines(trial: Trial) -> Iterator[str]:
     spec, outcome = trial.spec, trial.outcome
     folder = TrialFolder(spec.folder)
-    yield f"{spec.id}  {text.safe(spec.experiment)}  {text.safe(spec.variant)}  seed={spec.seed}  {trial.status.value}"
+    name = f"{text.safe(spec.experiment)}  {text.safe(spec.variant)}  seed={spec.seed}"
+    yield f"{spec.id}  {name}  {trial.status.value}"
     if outcome is not None:
-        yield from _block("metrics", {"main": outcome.main, **outcome.metrics} if outcome.error is None else {})
+        yield from _block(
+            "metrics", {"main": outcome.main, **outcome.metrics} if outcome.error is None else {}
+        )
     yield from _block("params", _flat(identity.parse(spec.params)))
     yield ""
     facts = {
@@ -41,7 +44,9 @@ def _lines(trial: Trial) -> Iterator[str]:
         "commit": f"{spec.code.commit}{' (dirty)' if spec.code.dirty else ''}",
         "branch": spec.code.branch or "(detached)",
         "started": spec.started_at,
-        "took": f"{text.seconds(outcome.seconds)} ({text.seconds(outcome.cpu_seconds)} CPU)" if outcome else "",
+        "took": f"{text.seconds(outcome.seconds)} ({text.seconds(outcome.cpu_seconds)} CPU)"
+        if outcome
+        else "",
         "host": spec.process.host,
         "sweep": f"{spec.sweep} job {spec.job}" if spec.sweep else "",
         "note": spec.note,
@@ -87,5 +92,3 @@ def _flat(value: JSON, path: str = "") -> dict[str, JSON]:
             rows |= _flat(inner, f"{path}.{key}" if path else str(key))
         return rows
     return {path: value if isinstance(value, float | str) else identity.shown(value)} if path else {}
-
-

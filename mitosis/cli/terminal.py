@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, TextIO
 
 from mitosis.cli import text
-from mitosis.launch import Sweep, Verdict, open_store
+from mitosis.gate import Sweep, Verdict, open_store
 from mitosis.trial import Status, Trial, TrialSpec
 
 if TYPE_CHECKING:

@@ -125,7 +125,8 @@ def read(result: Any) -> Reading:
     """
     if not isinstance(result, Mapping):
         raise ContractError(
-            f"the experiment returned {_described(result)}; it must return a mapping (a dict) with the key 'main'."
+            f"the experiment returned {_described(result)}; "
+            "it must return a mapping (a dict) with the key 'main'."
         )
     if "main" not in result:
         keys = ", ".join(repr(k) for k in list(result)[:10]) or "none"

@@ -14,7 +14,7 @@ def title(figure: Any) -> str:
 
 
 def name_by_title(shell: Any) -> None:
-    """Let `shell` send `mitosis.title` with every figure, by IPython's own formatter and without matplotlib."""
+    """Let `shell` send `mitosis.title` with every figure, by IPython's own formatter, without matplotlib."""
 
     def titled(figure: Any, **_options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         return {}, {"mitosis": {"title": title(figure)}}

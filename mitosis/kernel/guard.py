@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mitosis.kernel import contract
+from mitosis.kernel import contract, loading, places, watch
 
 OUTCOME = "outcome.json"
 RESULT = "result.pkl"
@@ -37,19 +37,28 @@ _watch: _Watch | None = None
 
 
 def begin(options: str) -> None:
-    """Begin to watch over a trial; `options` is JSON: folder, source_roots, figure_formats."""
+    """Begin to watch over a trial; `options` is JSON.
+
+    folder: of the trial. tree: where the code comes from. source_roots: first on sys.path.
+    figure_formats: of matplotlib's figures. private: directories whose files are no inputs.
+    observe_inputs: whether files that are opened are noted.
+    """
     global _watch
     given = json.loads(options)
     _watch = _Watch(folder=Path(given["folder"]))
     _prefer(given["source_roots"])
+    loading.install()
     shell = _shell()
     shell.events.register("pre_run_cell", _before_cell)
     shell.events.register("post_run_cell", _after_cell)
+    _stop_at_error(shell)
     # matplotlib's inline backend reads its formats from here when it is first used
     shell.config.InlineBackend.figure_formats = set(given["figure_formats"])
     from mitosis.kernel import figures
 
     figures.name_by_title(shell)
+    if given["observe_inputs"]:
+        watch.begin(places.not_inputs(*given["private"]), given["tree"])
 
 
 def _shell() -> Any:
@@ -69,7 +78,7 @@ def _prefer(source_roots: list[str]) -> None:
 
 
 def plan(run: Callable[..., Any], params: Mapping[str, Any]) -> str:
-    """How to call `run`, as JSON: `{"by_keyword": bool}`, or `{"error": message}` where it cannot be called."""
+    """How to call `run`, as JSON: `{"by_keyword": bool}`, or `{"error": message}` where it cannot be."""
     try:
         keyword = contract.by_keyword(run, params)
     except contract.ContractError as error:
@@ -92,13 +101,29 @@ def _before_cell(_info: Any) -> None:
         _watch.begun = (time.perf_counter(), _cpu())
 
 
-def _after_cell(result: Any) -> None:
-    if _watch is None:
-        return
-    if _watch.calling:
+def _stop() -> None:
+    """The call is over: take the times."""
+    if _watch is not None and _watch.calling:
         _watch.calling = False
         _watch.seconds = time.perf_counter() - _watch.begun[0]
         _watch.cpu_seconds = _cpu() - _watch.begun[1]
+
+
+def _stop_at_error(shell: Any) -> None:
+    """Stop the clock before IPython lays out a traceback, which takes longer than many an experiment."""
+    lay_out = shell.showtraceback
+
+    def showtraceback(*args: Any, **kwargs: Any) -> Any:
+        _stop()
+        return lay_out(*args, **kwargs)
+
+    shell.showtraceback = showtraceback
+
+
+def _after_cell(result: Any) -> None:
+    if _watch is None:
+        return
+    _stop()
     error = result.error_before_exec or result.error_in_exec
     if error is not None and not _watch.written:
         _write_failure(_kind(error), _message(error), user_traceback(error))
@@ -210,6 +235,10 @@ def _write(outcome: dict[str, Any]) -> None:
     if _watch is None or _watch.written:
         return
     outcome["finished_at"] = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    watch.end()
+    loaded = loading.modules()
+    inputs, outputs = watch.files({module["path"] for module in loaded})
+    outcome["seen"] = {"modules": loaded, "inputs": inputs, "outputs": outputs}
     outcome |= {"seconds": _watch.seconds, "cpu_seconds": _watch.cpu_seconds, "notes": _watch.notes}
     _replace(_watch.folder / OUTCOME, json.dumps(outcome).encode())
     _watch.written = True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mitosis import identity
 from mitosis.folder import TrialFolder
 from mitosis.notebook import document, markup
-from mitosis.trial import FileRecord, Outcome, Status, Trial, TrialSpec
+from mitosis.trial import FileRecord, Outcome, Remark, Status, Trial, TrialSpec
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -36,15 +36,13 @@ def view(nb: NotebookNode | None, trial: Trial) -> dict[str, Any]:
     }
     return {
         **{name: markup.visible(text) for name, text in shown.items()},
-        "note": "\n".join(map(markup.visible, spec.note.splitlines())),
+        "note": markup.visible_lines(spec.note),
         "status": trial.status.value,
         "word": trial.status.value.replace("_", " "),
         "facts": [(name, markup.visible(text)) for name, text in _facts(spec, outcome) if text],
         "error": _error(nb, outcome),
-        "taints": [(r.kind, markup.visible(r.what), markup.visible(r.where)) for r in outcome.taints],
-        "notes": [
-            (r.kind, markup.visible(r.what), markup.visible(r.where)) for r in (*spec.notes, *outcome.notes)
-        ],
+        "taints": _remarks(outcome.taints),
+        "notes": _remarks((*spec.notes, *outcome.notes)),
         "metrics": _table(measured if main else []),
         "params": _table(list(_leaves(identity.parse(spec.params)))),
         "record": [
@@ -61,6 +59,10 @@ def _number(outcome: Outcome) -> tuple[str, str]:
         return "", ""
     brief = f"{value:.6g}" if isinstance(value, float) else identity.shown(value, 40)
     return brief, identity.shown(value, 200)
+
+
+def _remarks(remarks: Sequence[Remark]) -> list[tuple[str, str, str]]:
+    return [(markup.visible(r.kind), markup.visible(r.what), markup.visible(r.where)) for r in remarks]
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> dict[str, Any]:

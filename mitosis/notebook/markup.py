@@ -34,6 +34,11 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def visible_lines(text: str) -> str:
+    """`text` with its lines and indents, each line `visible`."""
+    return "\n".join(visible(line) for line in text.expandtabs(4).split("\n"))
+
+
 def terminal(text: str) -> str:
     """`text` as a terminal leaves it: of a line written over, the last state; of escapes, the colours."""
     if "\r" in text:
@@ -92,6 +97,7 @@ _RAW = _words("iframe noembed noframes noscript plaintext script style textarea 
 _DROPPED = _RAW | _words(  # with all that they hold; those of `_RAW` hold no elements
     "applet audio canvas datalist frameset math object select svg template video"
 )
+_LOWERED = {"h1": "h3", "h2": "h3"}  # the page's own headings stand above foreign ones
 _DEEPEST = 200  # elements inside elements
 
 # Comments, what is neither comment nor tag, end tags, start tags, a tag that never ends (all the rest, as in
@@ -132,7 +138,8 @@ def harmless(html: str) -> str:
     at = 0
     while token := _TOKEN.match(html, at):
         at = token.end()
-        start, end, text = (token["start"] or "").lower(), (token["end"] or "").lower(), token["text"]
+        start, end = ((token[name] or "").lower() for name in ("start", "end"))
+        start, end, text = _LOWERED.get(start, start), _LOWERED.get(end, end), token["text"]
         if start in _DROPPED:
             at = _after(start, html, at)
         elif start in _ALLOWED and len(opened) < _DEEPEST:
@@ -149,7 +156,7 @@ def harmless(html: str) -> str:
             parts.append(_close(opened, opened[::-1].index(end) + 1))
         elif text:
             seen |= not text.isspace()
-            parts.append(escape(terminal(unescape(text))))
+            parts.append(escape(_COLOUR.sub("", terminal(unescape(text)))))
     return "".join(parts) + _close(opened, len(opened)) if seen else ""
 
 

@@ -68,7 +68,7 @@ def html(nb: NotebookNode | None, trial: Trial) -> str:
 
     `nb` may be executed in part or not at all, and None where it could not be read. The page shows the
     trial at its head and the notebook below it: long outputs folded, each cut to its first and last
-    `markup.LONGEST_TEXT // 2` characters, figures embedded up to 24 MB (the others are linked). HTML that
+    `markup.LONGEST_TEXT // 2` characters, figures embedded up to 24 MB (the others are counted). HTML that
     the experiment displayed is reduced by `markup.harmless`; a Content-Security-Policy without scripts
     and addresses stands behind that.
     """
@@ -88,11 +88,8 @@ def html(nb: NotebookNode | None, trial: Trial) -> str:
 def _exporter() -> TemplateExporter:
     """nbconvert's exporter for our template alone: no configuration, template or preprocessor else."""
     from nbconvert.exporters import TemplateExporter
-    from traitlets.config import Config
 
-    quiet = {"RegexRemovePreprocessor": {"enabled": False}, "TagRemovePreprocessor": {"enabled": False}}
     return TemplateExporter(
-        config=Config(quiet),
         template_paths=[str(TEMPLATE.parent)],
         template_file=str(TEMPLATE),
         optimistic_validation=True,
@@ -151,7 +148,7 @@ def _cells(nb: NotebookNode, trial: Trial) -> Iterator[Cell]:
             budget.left_out = 0
         code = cell.cell_type == "code"
         yield Cell(
-            code=markup.terminal(markup.cut(cell.source)) if code else "",
+            code=markup.visible_lines(markup.cut(cell.source)) if code else "",
             markdown=cell.source if cell.cell_type == "markdown" else "",
             long=len(cell.source) > 20_000,
             count=str(cell.get("execution_count") or ""),

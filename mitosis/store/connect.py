@@ -91,13 +91,18 @@ def refusal(address: Address, error: DatabaseError) -> StoreRefused:
     """What the user reads where the database said `error`."""
     said = " ".join(str(error.orig).split())
     if address.path is None:
-        if isinstance(error, OperationalError):
-            return StoreRefused(
-                f"the store {address.shown} cannot be used: {said}",
-                "check that the server runs and lets you in (password: PGPASSWORD or ~/.pgpass)",
-            )
-        return StoreRefused(f"the store {address.shown} answered: {said}", _damaged(None))
+        return StoreRefused(*_server(address, said, getattr(error.orig, "sqlstate", None)))
     return StoreRefused(*_sqlite(address.path, said))
+
+
+def _server(address: Address, said: str, state: str | None) -> tuple[str, str]:
+    """What happened, and what to do, by the SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+    if state == "42501":
+        return f"the store {address.shown} does not let you: {said}", "ask its owner for the privileges"
+    if state in ("42P01", "42703"):
+        return f"the store {address.shown} lacks what it should hold: {said}", _damaged(None)
+    todo = "check that the server runs and lets you in (password: PGPASSWORD or ~/.pgpass)"
+    return f"the store {address.shown} cannot be used: {said}", todo
 
 
 def _sqlite(path: Path, said: str) -> tuple[str, str]:

@@ -158,7 +158,7 @@ def is_hex(text: str) -> bool:
 
 def prefix(column: Any, digits: str) -> Any:
     """Whether hex digits begin with `digits`, as a range, which an index answers ("g" follows "f")."""
-    return column.between(digits, digits + "g")
+    return (column >= digits) & (column < digits + "g")
 
 
 def _latest(connection: Connection, name: str, project: str | None) -> int:

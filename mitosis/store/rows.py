@@ -33,9 +33,10 @@ def add_once(connection: Connection, table: Table, row: Row) -> bool:
     Waits for a transaction that has inserted the same key and is not over yet. The table's key
     must be given in the row.
     """
-    if connection.dialect.name == "postgresql":
-        return connection.execute(postgresql.insert(table).on_conflict_do_nothing(), row).rowcount == 1
-    return connection.execute(sqlite.insert(table).on_conflict_do_nothing(), row).rowcount == 1
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).on_conflict_do_nothing()
+    done = connection.execute(statement, row, execution_options={"preserve_rowcount": True})
+    return done.rowcount == 1
 
 
 def put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:

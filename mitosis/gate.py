@@ -1,0 +1,134 @@
+"""The gate: checks once for a whole invocation, before anything is launched, that the record can be true."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mitosis
+from mitosis.capture import code
+from mitosis.errors import ConfigurationRefused, TrialRefused
+from mitosis.settings import Checkout, OnDirty, Settings
+from mitosis.trial import CodeState, Remark, utc_now
+
+if TYPE_CHECKING:
+    from mitosis.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate found, once for the whole invocation; it travels to the workers by pickle."""
+
+    code: CodeState
+    root: str  # absolute
+    store: str  # URL
+    version: str  # of mitosis
+    sweep: str | None = None
+    notes: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The trials of one multirun: its id, its command line, and how many there will be, where known."""
+
+    id: str
+    command: tuple[str, ...]
+    size: int | None = None
+
+
+def repository(start: Path) -> Path:
+    """The top of the working tree around `start`; raises RepositoryRefused."""
+    return code.find_repository(start)
+
+
+def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> Verdict:
+    """Check, before anything is launched, that the record can be true; make root and store ready.
+
+    Raises Refused in one of its kinds; nothing is recorded then.
+    """
+    from mitosis import settle
+
+    root = _root(repository, settings.root)
+    state = _code(repository, settings)
+    url = settings.store or os.environ.get("MITOSIS_STORE") or f"sqlite:///{root / 'mitosis.db'}"
+    _make_root(repository, root)
+    state = _pin(state, repository, root, settings, sweep)
+    with open_store(url) as store:
+        settle.settle(store)
+        if sweep is not None:
+            store.begin_sweep(sweep.id, state.project, " ".join(sweep.command), sweep.size, utc_now())
+    remarks = [code.keep(repository, state.commit), settle.leave_pointer(repository, root, url)]
+    return Verdict(
+        state,
+        str(root),
+        url,
+        mitosis.__version__,
+        sweep.id if sweep else None,
+        tuple(r for r in remarks if r),
+    )
+
+
+def _code(repository: Path, settings: Settings) -> CodeState:
+    """The code as the gate accepts it: clean, or as a snapshot where the user asked for one."""
+    if settings.on_dirty is OnDirty.snapshot:
+        from mitosis.capture import snapshot
+
+        if settings.checkout is Checkout.inplace:
+            raise ConfigurationRefused(
+                "mitosis.on_dirty=snapshot runs from a checkout of the snapshot, not in place",
+                "leave out mitosis.checkout=inplace, or commit",
+            )
+        state = snapshot.snapshot(repository, settings.snapshot_max_file)
+    else:
+        state = code.inspect(repository)
+    return replace(state, project=settings.project) if settings.project is not None else state
+
+
+def _pin(
+    state: CodeState, repository: Path, root: Path, settings: Settings, sweep: Sweep | None
+) -> CodeState:
+    """The same code, with the checkout it runs from where it is not the working tree itself."""
+    auto = settings.checkout is Checkout.auto and (sweep is not None or state.dirty)
+    if settings.checkout is not Checkout.pinned and not auto:
+        return replace(state, tree=str(repository))
+    from mitosis.capture import checkout
+
+    tree = checkout.checkout(repository, state.commit, checkout.place(root, state.commit))
+    if settings.share:
+        checkout.share(repository, tree, settings.share)
+    return replace(state, tree=str(tree))
+
+
+def open_store(url: str) -> Store:
+    """The store at `url`, made or upgraded where needed; raises StoreRefused."""
+    from mitosis.store.store import Store
+
+    return Store.open(url)
+
+
+def _root(repository: Path, given: str) -> Path:
+    """The absolute root. Refused: the repository's top, what holds tracked files, what lies in .git."""
+    root = Path(os.path.abspath(repository / Path(given).expanduser()))  # noqa: PTH100 - no symlinks resolved
+    todo = "choose an untracked directory: mitosis.root=trials"
+    if root == repository or root in repository.parents:
+        raise ConfigurationRefused(f"mitosis.root={given} is the repository itself or holds it: {root}", todo)
+    if ".git" in root.parts or root.is_relative_to(code.git_common_dir(repository)):
+        raise ConfigurationRefused(f"mitosis.root={given} lies inside git's own directory: {root}", todo)
+    if root.exists() and not root.is_dir():
+        raise ConfigurationRefused(f"mitosis.root={given} is not a directory: {root}", todo)
+    if root.is_relative_to(repository) and code.tracked_under(repository, root):
+        raise ConfigurationRefused(f"mitosis.root={given} holds files that git tracks: {root}", todo)
+    return root
+
+
+def _make_root(repository: Path, root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        ignore = root / ".gitignore"
+        if root.is_relative_to(repository) and not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        todo = "make it writable or choose another: mitosis.root=DIRECTORY"
+        raise TrialRefused(f"the root {root} cannot be written: {error.strerror or error}", todo) from error
