@@ -92,12 +92,10 @@ def _judged(store: Store, folder: TrialFolder, spec: TrialSpec, outcome: Outcome
 
 def _show(folder: TrialFolder, spec: TrialSpec, outcome: Outcome, formats: tuple[str, ...]) -> Outcome:
     """Extract the figures and render the HTML from the notebook as it was saved."""
-    import nbformat
-
     from mitosis.folder import write_atomic
-    from mitosis.notebook import report
+    from mitosis.notebook import document, report
 
-    notebook = nbformat.read(folder.notebook, as_version=4)
+    notebook = document.read(folder.notebook)
     figures = tuple(report.figures(notebook, folder.figures, formats))
     outcome = dataclasses.replace(outcome, figures=figures)
     write_atomic(folder.html, report.html(notebook, Trial(spec, outcome)).encode())

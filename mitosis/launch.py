@@ -116,6 +116,9 @@ def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
 
 def _specify(verdict: Verdict, request: Request, store: Store, environment_digest: str) -> TrialSpec:
     """The frozen description of the trial; checks everything that can refuse it."""
+    from mitosis.notebook import document
+
+    document.import_run(request.module, request.function)  # refuses names that Python cannot import
     repository = Path(verdict.code.repository)
     declared = inputs.declared(request.input_patterns, repository, store.digests())
     trial_id = new_id()
@@ -195,7 +198,7 @@ def _execute(spec: TrialSpec, request: Request, folder: TrialFolder, root: str, 
             log=folder.log,
             cwd=cwd,
             guard=json.dumps(guard),
-            seed=spec.seed,
+            call=lambda by_keyword: document.call(spec.seed, plan, by_keyword=by_keyword),
             timeout=settings.timeout,
             stream=stream,
         )

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 from mitosis import identity
@@ -106,7 +107,17 @@ FAILURE = Failure("ValueError", "no \x00 such \ud800 thing", "Traceback ...")
 
 
 @contextmanager
-def postgresql_database() -> Iterator[str]:
+def database(kind: str, directory: Path) -> Iterator[str]:
+    """The URL of a store that is not there yet: a file in a hostile directory, or a new database."""
+    if kind == "sqlite":
+        yield f"sqlite:///{directory}/a 'hostile' näme?x#y%20/trials/mitosis.db"
+    else:
+        with _postgresql_database() as url:
+            yield url
+
+
+@contextmanager
+def _postgresql_database() -> Iterator[str]:
     """The URL of a new, empty database on the server of the tests; dropped at the end."""
     from sqlalchemy import create_engine, make_url
 

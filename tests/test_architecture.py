@@ -86,15 +86,15 @@ ROOMS = {
 
 # What may be called while a module is imported: it makes a value and touches nothing.
 MAKERS = words(
-    "frozenset set tuple list dict range len field dataclass re.compile TypeVar NamedTuple namedtuple NewType "
+    "frozenset set tuple list dict range len field dataclass re.compile TypeVar namedtuple NewType Missing "
     "Path PurePosixPath object property classmethod staticmethod cache functools.cache functools.lru_cache "
-    "MappingProxyType Enum datetime.timedelta timedelta join split Missing"
+    "MappingProxyType Enum datetime.timedelta timedelta join split words _words"
 )
 MAKERS_OF = {
     "store": words(
         "MetaData Table Column Index ForeignKey ForeignKeyConstraint PrimaryKeyConstraint UniqueConstraint "
         "CheckConstraint Integer BigInteger String Text Float Double Boolean LargeBinary JSON DateTime "
-        "with_variant text func bindparam select literal desc TypeDecorator"
+        "with_variant text coalesce bindparam select literal desc outerjoin datetime"
     ),
     "cli": words(
         "click.Choice click.Path click.IntRange click.DateTime click.argument click.option click.command"
@@ -350,7 +350,7 @@ def work_at_import(name: str, body: list[ast.stmt], makers: frozenset[str]) -> I
             continue  # a docstring
         if isinstance(node, ast.ClassDef):
             yield from work_at_import(f"{name}.{node.name}", node.body, known)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr):
             value = node.value
             for call in calls(value) if value else ():
                 if not allowed(ast.unparse(call.func), known):

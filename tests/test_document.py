@@ -253,8 +253,11 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 
 def test_the_call_passes_the_seed_either_way() -> None:
     """By position for `run(seed, /)`, by keyword where the signature wants it."""
-    assert document.call(7, by_keyword=False) == "result = run(7, **params)"
-    assert document.call(-7, by_keyword=True) == "result = run(seed=-7, **params)"
+    bare = document.CallPlan(cwd="/", source_roots=(), argv0="m", seed_globals=False)
+    assert document.call(7, bare, by_keyword=False) == "result = run(7, **params)"
+    assert document.call(-7, bare, by_keyword=True) == "result = run(seed=-7, **params)"
+    seeded = document.CallPlan(cwd="/", source_roots=(), argv0="m")
+    assert document.call(7, seeded, by_keyword=False) == "mitosis.kernel.seed(7)\nresult = run(7, **params)"
 
 
 def test_a_notebook_is_valid_and_its_cells_can_be_found() -> None:

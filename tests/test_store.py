@@ -23,7 +23,7 @@ from tests.store_values import (
     FAILURE,
     HOSTILE,
     at,
-    postgresql_database,
+    database,
     trial_outcome,
     trial_spec,
     variant,
@@ -46,11 +46,8 @@ PROJECT = "https://example.org/lab.git"
 
 @pytest.fixture(params=BACKENDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/a 'hostile' näme?x#y%20/trials/mitosis.db"
-    else:
-        with postgresql_database() as database:
-            yield database
+    with database(request.param, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
@@ -315,7 +312,18 @@ def test_a_summary_holds_what_ls_shows(store: Store) -> None:
     [summary] = store.find(Query())
     trial = store.get(summary.id)
     assert trial.outcome is not None
-    for name in ("experiment", "variant", "params", "seed", "started_at", "sweep", "job", "folder", "note", "tags"):
+    for name in (
+        "experiment",
+        "variant",
+        "params",
+        "seed",
+        "started_at",
+        "sweep",
+        "job",
+        "folder",
+        "note",
+        "tags",
+    ):
         assert getattr(summary, name) == getattr(trial.spec, name)
     for name in ("commit", "branch", "dirty", "project"):
         assert getattr(summary, name) == getattr(trial.spec.code, name)
@@ -359,7 +367,18 @@ def test_a_date_without_a_zone_is_a_fault(store: Store) -> None:
         store.find(Query(since=datetime(2024, 5, 1)))
 
 
-SORTED = ["main", "seed", "variant", "started_at", "metrics.loss", "seconds", "params", "status", "id", "branch"]
+SORTED = [
+    "main",
+    "seed",
+    "variant",
+    "started_at",
+    "metrics.loss",
+    "seconds",
+    "params",
+    "status",
+    "id",
+    "branch",
+]
 
 
 @pytest.mark.parametrize("sort", [*SORTED, *(f"-{name}" for name in SORTED)])
@@ -499,7 +518,9 @@ def test_a_sweep_known_by_its_trials_is_completed(store: Store) -> None:
 def test_a_job_is_claimed_once(store: Store) -> None:
     """The second execution of a job is refused with the name of the first, and leaves no row."""
     run(store, 1, sweep="5eed", job=0)
-    with pytest.raises(JobTaken, match=r"job 0 of the sweep 5eed is the trial 000000000001, which is running"):
+    with pytest.raises(
+        JobTaken, match=r"job 0 of the sweep 5eed is the trial 000000000001, which is running"
+    ):
         run(store, 2, sweep="5eed", job=0)
     assert ids(store) == [1]
     run(store, 3, sweep="5eed", job=1)

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mitosis.kernel import contract, loading, places, watch
+from mitosis.kernel import contract, loading, places, unseeded, watch
 
 OUTCOME = "outcome.json"
 RESULT = "result.pkl"
@@ -48,6 +48,7 @@ def begin(options: str) -> None:
     _watch = _Watch(folder=Path(given["folder"]))
     _prefer(given["source_roots"])
     loading.install()
+    unseeded.install()
     shell = _shell()
     shell.events.register("pre_run_cell", _before_cell)
     shell.events.register("post_run_cell", _after_cell)
@@ -239,7 +240,7 @@ def _write(outcome: dict[str, Any]) -> None:
     loaded = loading.modules()
     inputs, outputs = watch.files({module["path"] for module in loaded})
     outcome["seen"] = {"modules": loaded, "inputs": inputs, "outputs": outputs}
-    outcome |= {"seconds": _watch.seconds, "cpu_seconds": _watch.cpu_seconds, "notes": _watch.notes}
+    outcome |= {"seconds": _watch.seconds, "cpu_seconds": _watch.cpu_seconds, "notes": [*_watch.notes, *unseeded.notes()]}
     _replace(_watch.folder / OUTCOME, json.dumps(outcome).encode())
     _watch.written = True
 

@@ -49,7 +49,7 @@ def new(spec: TrialSpec, plan: CallPlan) -> NotebookNode:
         ("setup", setup(spec.seed, plan)),
         ("parameters", parameters(spec.params, instantiate=plan.instantiate)),
         ("import", import_run(spec.module, spec.function)),
-        ("call", call(spec.seed, by_keyword=False)),
+        ("call", call(spec.seed, plan, by_keyword=False)),
         ("metrics", "mitosis.kernel.report(result)"),
     ):
         cells.append(v4.new_code_cell(source, id=tag, metadata={"tags": [tag]}))
@@ -66,6 +66,13 @@ def new(spec: TrialSpec, plan: CallPlan) -> NotebookNode:
             "mitosis": {"trial": spec.id, "commit": spec.code.commit, "param_set": spec.param_set.digest},
         },
     )
+
+
+def read(path: pathlib.Path) -> NotebookNode:
+    """The notebook at `path`. Raises OSError, and ValueError where it is none."""
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
 
 
 def title(spec: TrialSpec) -> str:
@@ -134,9 +141,13 @@ def import_run(module: str, function: str) -> str:
     return f"from {module} import {owner}\n\nrun = {owner}.{attributes}"
 
 
-def call(seed: int, *, by_keyword: bool) -> str:
-    """Source: the call of the experiment, with the seed by position or by keyword."""
-    return f"result = run({'seed=' if by_keyword else ''}{int(seed)}, **params)"
+def call(seed: int, plan: CallPlan, *, by_keyword: bool) -> str:
+    """Source: the call of the experiment, with the seed by position or by keyword.
+
+    The global generators are seeded once more: what the import of the module drew must not matter.
+    """
+    again = f"mitosis.kernel.seed({int(seed)})\n" if plan.seed_globals else ""
+    return f"{again}result = run({'seed=' if by_keyword else ''}{int(seed)}, **params)"
 
 
 def _importable(name: str) -> bool:

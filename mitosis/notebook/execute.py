@@ -22,7 +22,7 @@ from nbformat.v4 import new_output
 
 from mitosis.errors import InternalError
 from mitosis.folder import write_atomic
-from mitosis.notebook import document, kernels, streams
+from mitosis.notebook import kernels, streams
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -58,7 +58,7 @@ class Job:
     log: Path
     cwd: Path
     guard: str  # JSON for kernel.guard.begin
-    seed: int
+    call: Callable[[bool], str]  # source of the call, the seed by keyword or not
     timeout: float | None = None  # seconds from the call of the experiment
     stream: Callable[[str, str], None] = field(default=lambda name, text: None)  # (stdout | stderr, text)
 
@@ -177,7 +177,7 @@ class _Runner:
         if "error" in plan:
             cell.outputs = [new_output("error", ename="ContractError", evalue=plan["error"], traceback=[])]
             return str(plan["error"])
-        cell.source = document.call(self.job.seed, by_keyword=plan["by_keyword"])
+        cell.source = self.job.call(plan["by_keyword"])
         return ""
 
     async def _silently(self, code: str, expressions: dict[str, str] | None = None) -> dict[str, Any]:

@@ -53,11 +53,11 @@ class Store:
     def existing(cls, url: str | Path) -> Store | None:
         """As `open`, but makes nothing: None where there is no file, an empty one, or no tables."""
         store = cls(read(url))
-        engine = store._own_engine()
-        if not setup.is_there(store._address) or setup.stamp(engine, store._address) is None:
-            return None
-        setup.prepare(engine, store._address, setup.Plan())
-        return store
+        engine, plan = store._own_engine(), setup.Plan()
+        found = setup.stamp(engine, store._address) if setup.is_there(store._address) else None
+        if found is not None and found != plan.head:
+            setup.prepare(engine, store._address, plan)
+        return None if found is None else store
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store, (self._address,)
