@@ -5,11 +5,24 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from mitosis import identity
 from mitosis.capture import judge
-from mitosis.errors import MitosisError
+from mitosis.errors import MitosisError, VariantRedefined
 from mitosis.folder import TrialFolder
 from mitosis.settings import OnTaint
-from mitosis.trial import Failure, Outcome, Remark, Status, Trial, TrialSpec, from_plain, plain, utc_now
+from mitosis.trial import (
+    Failure,
+    LookupRecord,
+    Outcome,
+    Remark,
+    Status,
+    Trial,
+    TrialSpec,
+    Variant,
+    from_plain,
+    plain,
+    utc_now,
+)
 
 if TYPE_CHECKING:
     from mitosis.store.store import Store
@@ -74,13 +87,15 @@ def _judged(store: Store, folder: TrialFolder, spec: TrialSpec, outcome: Outcome
     except (MitosisError, OSError) as error:
         taint = Remark("not_judged", f"what the trial loaded and read could not be checked: {error}")
         return dataclasses.replace(outcome, taints=(*outcome.taints, taint))
+    lookups = tuple(from_plain(LookupRecord, entry) for entry in seen.get("lookups", ()))
     outcome = dataclasses.replace(
         outcome,
         modules=found.modules,
+        lookups=lookups,
         code_identity=found.code_identity,
         inputs=found.inputs,
         outputs=found.outputs,
-        taints=(*outcome.taints, *found.taints),
+        taints=(*outcome.taints, *found.taints, *_redefined(store, spec, lookups)),
     )
     failing = spec.settings.get("on_taint") == OnTaint.fail.value
     if failing and outcome.taints and outcome.status is Status.SUCCEEDED:
@@ -88,6 +103,21 @@ def _judged(store: Store, folder: TrialFolder, spec: TrialSpec, outcome: Outcome
         reason = f"the record is not proven (mitosis.on_taint=fail): {first.what} ({first.where})"
         return dataclasses.replace(outcome, status=Status.FAILED, error=Failure("Tainted", reason))
     return outcome
+
+
+def _redefined(store: Store, spec: TrialSpec, lookups: tuple[LookupRecord, ...]) -> list[Remark]:
+    """The lock of a variant covers values in tables: other content under the same name is a taint."""
+    taints = []
+    for entry in dict.fromkeys(lookups):
+        text = identity.canonical({"digest": entry.digest})
+        name = Variant(entry.table, entry.name, identity.digest(text), text)
+        try:
+            store.lock(spec.code.project, spec.experiment, name, spec.settings.get("redefine", ()))
+        except VariantRedefined:
+            what = f"the table {entry.table} holds another value under the name {entry.name} than before"
+            way_out = f"allow it with mitosis.redefine=['{name.name}'], or use a new name"
+            taints.append(Remark("redefined", f"{what}; {way_out}", name.name))
+    return taints
 
 
 def _show(folder: TrialFolder, spec: TrialSpec, outcome: Outcome, formats: tuple[str, ...]) -> Outcome:

@@ -6,10 +6,17 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import mitosis
-from mitosis.capture import code
-from mitosis.errors import ConfigurationRefused, TrialRefused
+from mitosis.capture import code, environment
+from mitosis.errors import (
+    ConfigurationRefused,
+    DirtyRepository,
+    RepositoryRefused,
+    StoreRefused,
+    TrialRefused,
+)
 from mitosis.settings import Checkout, OnDirty, Settings
 from mitosis.trial import CodeState, Remark, utc_now
 
@@ -51,15 +58,22 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
     from mitosis import settle
 
     root = _root(repository, settings.root)
-    state = _code(repository, settings)
     url = settings.store or os.environ.get("MITOSIS_STORE") or f"sqlite:///{root / 'mitosis.db'}"
+    try:
+        state = _code(repository, settings)
+    except DirtyRepository as error:
+        raise _named(error, repository, url) from error
+    _others(repository)
     _make_root(repository, root)
     state = _pin(state, repository, root, settings, sweep)
     with open_store(url) as store:
         settle.settle(store)
         if sweep is not None:
             store.begin_sweep(sweep.id, state.project, " ".join(sweep.command), sweep.size, utc_now())
-    remarks = [code.keep(repository, state.commit), settle.leave_pointer(repository, root, url)]
+    remarks = [
+        code.keep(repository, state.commit),
+        settle.leave_pointer(repository, root, url, state.project),
+    ]
     return Verdict(
         state,
         str(root),
@@ -84,6 +98,49 @@ def _code(repository: Path, settings: Settings) -> CodeState:
     else:
         state = code.inspect(repository)
     return replace(state, project=settings.project) if settings.project is not None else state
+
+
+def _named(error: DirtyRepository, repository: Path, url: str) -> DirtyRepository:
+    """The refusal with the trial that wrote a file which makes the tree dirty, where one did."""
+    from mitosis.store.store import Store
+
+    try:
+        store = Store.existing(url)
+    except StoreRefused:
+        return error  # the tree is the first thing to mend
+    if store is None:
+        return error
+    with store:
+        paths = [change.path for change in code.changes(repository)]
+        writers = store.writers(paths, code.project(repository))
+    if not writers:
+        return error
+    path, trial = min(writers.items())
+    return DirtyRepository(
+        error.what,
+        f"{path} was written by trial {trial[:7]}: put it into .gitignore, or let the experiment write "
+        f"into its own folder with mitosis.cwd=trial. Otherwise: {error.todo}",
+    )
+
+
+def _others(repository: Path) -> None:
+    """Refuse a repository that is installed as editable and is dirty: its code would be nobody's commit."""
+    distributions = environment.collect()["distributions"]
+    for name, (_, origin) in sorted(distributions.items()):
+        if not origin.startswith("editable ") or name == "mitosis":  # the launcher is not the experiment
+            continue
+        place = Path(unquote(urlsplit(origin.removeprefix("editable ")).path))
+        try:
+            top = code.find_repository(place)
+            changes = [] if top == repository else code.changes(top)
+        except RepositoryRefused:
+            continue  # in no repository: the guard marks its modules where the experiment loads them
+        if changes:
+            raise DirtyRepository(
+                f"{name} is installed as editable from {top}, which has uncommitted changes: "
+                f"{', '.join(c.path for c in changes[:3])}",
+                f"commit there, or uninstall it: pip uninstall {name}",
+            )
 
 
 def _pin(

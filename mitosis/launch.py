@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,11 +14,12 @@ from mitosis.capture import code, environment, inputs
 from mitosis.errors import MitosisError
 from mitosis.folder import TrialFolder
 from mitosis.gate import Sweep, Verdict, open_store
-from mitosis.settings import Settings, WorkingDirectory
+from mitosis.settings import Settings, Verify, WorkingDirectory
 from mitosis.trial import (
     CodeState,
     Failure,
     Outcome,
+    Remark,
     Status,
     Trial,
     TrialSpec,
@@ -51,17 +52,14 @@ class Display(Protocol):
         """Hydra has returned; what became of the jobs stands in the store."""
 
 
-class Plain:
-    """The display of a worker: the experiment's output as it comes, nothing else."""
+class Silent:
+    """The display that shows nothing."""
 
     def started(self, spec: TrialSpec) -> None:
         """Say nothing."""
 
     def stream(self, name: str, text: str) -> None:
-        """Hand the text on to the stream of the same name."""
-        stream = sys.stderr if name == "stderr" else sys.stdout
-        stream.write(text)
-        stream.flush()
+        """Say nothing."""
 
     def finished(self, trial: Trial) -> None:
         """Say nothing."""
@@ -71,6 +69,16 @@ class Plain:
 
     def sweep_finished(self, verdict: Verdict) -> None:
         """Say nothing."""
+
+
+class Plain(Silent):
+    """The display of a worker: the experiment's output as it comes, nothing else."""
+
+    def stream(self, name: str, text: str) -> None:
+        """Hand the text on to the stream of the same name."""
+        stream = sys.stderr if name == "stderr" else sys.stdout
+        stream.write(text)
+        stream.flush()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +117,38 @@ def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
             raise
         display.started(spec)
         outcome = _execute(spec, request, folder, verdict.root, display)
+        if request.settings.verify is Verify.twice and outcome.status is Status.SUCCEEDED:
+            outcome = _verified(outcome, spec, request, folder, verdict.root)
         trial = closing.close(store, spec, outcome)
     display.finished(trial)
     return trial
+
+
+def _verified(outcome: Outcome, spec: TrialSpec, request: Request, folder: TrialFolder, root: str) -> Outcome:
+    """The outcome with what a second run in another fresh kernel says of the first: the same bits, or not."""
+    second = TrialFolder(folder.path / "second")
+    second.path.mkdir()
+    try:
+        again = _execute(spec, request, second, root, Silent())
+        same = _bits(outcome, folder) == _bits(again, second)
+    finally:
+        second.remove()
+    if same:
+        remark = Remark("verified", "a second run gave bit-identical metrics and a bit-identical result")
+        return replace(outcome, notes=(*outcome.notes, remark))
+    if again.status is not Status.SUCCEEDED:
+        what = f"a second run of the very same trial ended {again.status.value}"
+    else:
+        what = (
+            f"a second run of the very same trial gave other bits: main {again.main!r} for {outcome.main!r}"
+        )
+    return replace(outcome, taints=(*outcome.taints, Remark("not_repeatable", what, spec.experiment)))
+
+
+def _bits(outcome: Outcome, folder: TrialFolder) -> tuple[Any, ...]:
+    """What two runs must share to the bit; texts, because nan differs from itself."""
+    result = folder.result.read_bytes() if folder.result.exists() else b""
+    return (outcome.status, repr(outcome.main), repr(sorted(outcome.metrics.items())), result)
 
 
 def _specify(verdict: Verdict, request: Request, store: Store, environment_digest: str) -> TrialSpec:

@@ -28,6 +28,13 @@ class OnTaint(Enum):
     fail = "fail"
 
 
+class Verify(Enum):
+    """Whether a second run in another fresh kernel has to give the very same result."""
+
+    once = "once"
+    twice = "twice"
+
+
 class WorkingDirectory(Enum):
     """Where the experiment runs: at the repository's top, or in the trial's own folder."""
 
@@ -50,6 +57,8 @@ class Settings:
     cwd: WorkingDirectory = WorkingDirectory.repository
     timeout: float | None = None  # seconds from the call of `run`
     figure_formats: list[str] = field(default_factory=lambda: ["png"])
+    untracked: list[str] = field(default_factory=list)  # parameters left out of the digest: params.device
+    verify: Verify = Verify.once
     redefine: list[str] = field(default_factory=list)  # variants that may change: params/fast
     observe_inputs: bool = True  # note every file that the experiment opens
     on_taint: OnTaint = OnTaint.mark

@@ -49,15 +49,17 @@ def _final(written: Outcome | None) -> bool:
     return written is not None and written.status.final
 
 
-def leave_pointer(repository: Path, root: Path, url: str) -> Remark | None:
-    """Write root and URL of this run, without password, below git's common directory.
+def leave_pointer(repository: Path, root: Path, url: str, project: str) -> Remark | None:
+    """Write root, URL and project of this run, without password, below git's common directory.
 
     Returns a note where that directory cannot be written.
     """
     from mitosis.store.store import display_url
 
     path = code.git_common_dir(repository) / POINTER
-    content = json.dumps({"root": str(root), "store": display_url(url), "at": utc_now()}).encode()
+    content = json.dumps(
+        {"root": str(root), "store": display_url(url), "project": project, "at": utc_now()}
+    ).encode()
     try:
         path.parent.mkdir(exist_ok=True)
         write_atomic(path, content)
@@ -67,7 +69,7 @@ def leave_pointer(repository: Path, root: Path, url: str) -> Remark | None:
 
 
 def pointer(repository: Path) -> dict[str, Any] | None:
-    """What `leave_pointer` left: root, store, at; None where there is none that can be read."""
+    """What `leave_pointer` left: root, store, project, at; None where there is none that can be read."""
     try:
         found = json.loads((code.git_common_dir(repository) / POINTER).read_text())
     except (OSError, ValueError):

@@ -113,6 +113,15 @@ class ModuleRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LookupRecord:
+    """A value that `mitosis.lookup` took out of a table of Python objects."""
+
+    table: str  # "package.module:attribute"
+    name: str
+    digest: str  # of the value, see kernel/lookup.py
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a trial did not succeed: the exception's type, its message, the user's traceback."""
 
@@ -176,6 +185,7 @@ class Outcome:
     inputs: tuple[FileRecord, ...] = ()  # observed
     outputs: tuple[FileRecord, ...] = ()
     modules: tuple[ModuleRecord, ...] = ()
+    lookups: tuple[LookupRecord, ...] = ()
     code_identity: str = ""  # digest of the (path, blob) of the repository's modules that were loaded
     taints: tuple[Remark, ...] = ()
     notes: tuple[Remark, ...] = ()

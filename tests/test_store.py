@@ -16,18 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.store_values import (
-    BACKENDS,
-    ENVIRONMENT,
-    EPOCH,
-    FAILURE,
-    HOSTILE,
-    at,
-    database,
-    trial_outcome,
-    trial_spec,
-    variant,
-)
 
 from mitosis.errors import (
     InternalError,
@@ -40,6 +28,18 @@ from mitosis.errors import (
 )
 from mitosis.store import Query, Store, display_url, password_in
 from mitosis.trial import FileRecord, Outcome, Remark, Status, Trial
+from tests.store_values import (
+    BACKENDS,
+    ENVIRONMENT,
+    EPOCH,
+    FAILURE,
+    HOSTILE,
+    at,
+    database,
+    trial_outcome,
+    trial_spec,
+    variant,
+)
 
 PROJECT = "https://example.org/lab.git"
 
@@ -334,7 +334,7 @@ def test_a_summary_holds_what_ls_shows(store: Store) -> None:
 
 
 def test_each_filter_finds_its_trials(store: Store) -> None:
-    """Project, experiment, variant, status, seed, commit, dates, sweep and tags restrict, alone and together."""
+    """Every filter of a question restricts, alone and together with others."""
     run(store, 0)
     run(store, 1, outcome=trial_outcome(), experiment="digits", seed=8, tags=("x", "y"))
     run(store, 2, outcome=trial_outcome(status=Status.FAILED), variant="slow", commit="beef" + "0" * 36)
@@ -449,10 +449,10 @@ def test_other_content_is_refused_with_the_difference(store: Store) -> None:
 
 
 def test_every_redefined_variant_is_named(store: Store) -> None:
-    """Two redefined variants are told in one message, with one line that allows both; many changes are counted."""
+    """Two redefined variants are told in one message, with one way out; many changes are counted."""
     content = {f"k{n}": n for n in range(9)}
     run(store, 1, variants=(variant("a", **content), variant("b", "model", x=1)))
-    changed = [variant("a", **{k: -1 for k in content}), variant("b", "model", x=2)]
+    changed = [variant("a", **dict.fromkeys(content, -1)), variant("b", "model", x=2)]
     with pytest.raises(VariantRedefined, match=r"(?s)and 4 more.*x: 1 -> 2.*redefine=\[params/a,model/b\]"):
         store.variants(PROJECT, "lorenz", changed)
 
@@ -700,7 +700,7 @@ def test_a_relative_path_is_of_the_working_directory(tmp_path: Path, monkeypatch
 )
 def test_what_is_no_address_of_a_store_is_refused(given: str) -> None:
     """The message says which forms there are, and shows no password."""
-    with pytest.raises(StoreRefused, match="sqlite:////absolute/file.db") as caught:
+    with pytest.raises(StoreRefused, match=r"sqlite:////absolute/file\.db") as caught:
         Store.open(given)
     assert "s3cret" not in str(caught.value)
     assert "s3cret" not in repr(caught.value.__cause__)

@@ -122,15 +122,17 @@ def test_a_new_postgresql_store_equals_the_migrations(tmp_path: Path) -> None:
                 Store.open(url)
             with connect.transaction(engine, read(url)) as connection:
                 columns = connection.exec_driver_sql(
-                    "SELECT table_name, ordinal_position, column_name, data_type, is_nullable, column_default,"
-                    " collation_name FROM information_schema.columns WHERE table_schema = 'mitosis' ORDER BY 1, 2"
+                    "SELECT table_name, ordinal_position, column_name, data_type, is_nullable,"
+                    " column_default, collation_name FROM information_schema.columns"
+                    " WHERE table_schema = 'mitosis' ORDER BY 1, 2"
                 ).all()
                 keys = connection.exec_driver_sql(
                     "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
                     " WHERE connamespace = 'mitosis'::regnamespace ORDER BY 1, 2"
                 ).all()
                 indices = connection.exec_driver_sql(
-                    "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'mitosis' ORDER BY 1, 2"
+                    "SELECT tablename, indexname, indexdef FROM pg_indexes"
+                    " WHERE schemaname = 'mitosis' ORDER BY 1, 2"
                 ).all()
             found.append((columns, keys, indices))
     assert found[0] == found[1]
@@ -377,7 +379,7 @@ QUESTIONS = {
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_page_is_read_off_an_index(tmp_path: Path, question: str) -> None:
-    """Each question of `ls` takes two queries; an index finds the rows, in order, so that nothing is sorted."""
+    """Each question of `ls` takes two queries; an index finds the rows in order: nothing is sorted."""
     query, index = QUESTIONS[question]
     with Store.open(tmp_path / "x.db") as store:
         for number in range(3):

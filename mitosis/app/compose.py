@@ -35,6 +35,7 @@ def request(config: DictConfig, hydra: DictConfig) -> launch.Request:
     module, function = _entry_point(config)
     params = _resolved(config, seed)
     tracked = identity.seed_free(params, _resolved(config, seed + 1), _unresolved(config))
+    tracked = _without(tracked, settings.untracked)
     chosen = variants.chosen(hydra)
     return launch.Request(
         experiment=experiment_name(config, hydra),
@@ -109,6 +110,23 @@ def _resolved(config: DictConfig, seed: int) -> Any:
             "remove it from the parameter group and give it as: seed=7",
         )
     return params
+
+
+def _without(tracked: Any, untracked: list[str]) -> Any:
+    """The parameters less those that `mitosis.untracked` names. Raises ConfigurationRefused."""
+    tracked = copy.deepcopy(tracked)
+    for name in untracked:
+        first, *keys = name.split(".")
+        holder = tracked
+        for key in keys[:-1]:
+            holder = holder.get(key) if isinstance(holder, dict) else None
+        if first != "params" or not keys or not isinstance(holder, dict) or keys[-1] not in holder:
+            raise ConfigurationRefused(
+                f"mitosis.untracked names {name}, which is no parameter of this trial",
+                "write the whole name: mitosis.untracked=[params.device]",
+            )
+        del holder[keys[-1]]
+    return tracked
 
 
 def _unresolved(config: DictConfig) -> Any:

@@ -61,6 +61,8 @@ def whole(trial: Trial, environment: JSON) -> dict[str, Any]:
         "inputs": [plain(i) for i in (*spec.inputs, *(outcome.inputs if outcome else ()))],
         "outputs": [plain(o) for o in outcome.outputs] if outcome else [],
         "environment": {"digest": spec.environment, "content": environment},
+        "code_identity": outcome.code_identity if outcome else None,
+        "lookups": [plain(x) for x in outcome.lookups] if outcome else [],
         "modules": [plain(m) for m in outcome.modules] if outcome else [],
         "figures": [str(folder.figures / f) for f in outcome.figures] if outcome else [],
         "error": plain(outcome.error) if outcome and outcome.error else None,

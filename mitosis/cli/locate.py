@@ -30,6 +30,18 @@ def repository() -> Path | None:
         return None
 
 
+def project() -> str | None:
+    """The project of the repository around the working directory; None outside of one."""
+    from mitosis import settle
+    from mitosis.capture import code
+
+    top = repository()
+    if top is None:
+        return None
+    left = settle.pointer(top)
+    return str(left["project"]) if left and left.get("project") else code.project(top)
+
+
 def url_of(given: str | None) -> str | None:
     """The store's URL: `given`, else MITOSIS_STORE, else where the last run left it, else trials/."""
     chosen = given or os.environ.get("MITOSIS_STORE")

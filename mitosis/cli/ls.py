@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mitosis.cli import answers, locate, text
+from mitosis.cli import answers, locate, tables, text
 from mitosis.errors import Refused
 from mitosis.trial import Status, Summary
 
@@ -72,12 +72,10 @@ def command(as_json: bool, url: str | None, **wanted: str | int | bool | None) -
 
 
 def _query(wanted: dict[str, str | int | bool | None]) -> Query:
-    from mitosis.capture import code
     from mitosis.store import Query
 
-    top = None if wanted["all_projects"] else locate.repository()
     return Query(
-        project=code.project(top) if top is not None else None,
+        project=None if wanted["all_projects"] else locate.project(),
         experiment=_text(wanted["experiment"]),
         variant=_text(wanted["variant"]),
         status=(Status(wanted["status"]),) if wanted["status"] else (),
@@ -110,22 +108,10 @@ def moment(value: str | None) -> datetime | None:
 
 
 def _table(found: list[Summary]) -> None:
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    names = ["id", "experiment", "variant", "seed", "status", "main", "took", "commit", "started"]
-    for name in names:
-        right = name in ("seed", "main", "took")
-        table.add_column(
-            name, justify="right" if right else "left", overflow="fold" if name == "variant" else "ellipsis"
-        )
-    for trial in found:
-        dirty = "+" if trial.dirty else ""
-        cells: list[str | Text] = [
+    def row(trial: Summary) -> list[str | Text]:
+        return [
             text.short(trial.id) + ("!" if trial.taints else ""),
             text.safe(trial.experiment),
             text.safe(trial.variant),
@@ -133,14 +119,11 @@ def _table(found: list[Summary]) -> None:
             Text(trial.status.value, style=_COLORS.get(trial.status, "red")),
             text.number(trial.main),
             text.seconds(trial.seconds),
-            text.short(trial.commit) + dirty,
-            local(trial.started_at),
+            text.short(trial.commit) + ("+" if trial.dirty else ""),
+            text.local(trial.started_at),
         ]
-        table.add_row(*(c if isinstance(c, Text) else Text(c) for c in cells))
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-    console.print(table)
 
-
-def local(iso: str) -> str:
-    """A time of the record in the reader's own zone, to the minute."""
-    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M")
+    columns = ["id", "experiment", "variant", "seed", "status", "main", "took", "commit", "started"]
+    tables.show(columns, [row(t) for t in found], right=("seed", "main", "took"))
+    if any(trial.taints for trial in found):
+        print("! the record of this trial is not proven: mitosis show ID says why")

@@ -17,6 +17,7 @@ COMMANDS = {
     "ls": "list trials, newest first",
     "show": "everything about one trial",
     "open": "open a trial's report in the browser",
+    "variants": "the named choices, their versions, and how often each was used",
     "rerun": "run a trial's parameters and seed again, with today's code",
 }
 """The commands and the line that `--help` gives each; `mitosis.cli.NAME` holds `command`."""

@@ -9,7 +9,7 @@ import click
 from mitosis import identity
 from mitosis.cli import answers, locate, text
 from mitosis.folder import TrialFolder
-from mitosis.trial import JSON, Remark, Trial
+from mitosis.trial import JSON, FileRecord, Remark, Trial
 
 
 @click.command()
@@ -42,6 +42,7 @@ def _lines(trial: Trial) -> Iterator[str]:
         "entry point": f"{spec.module}:{spec.function}",
         "parameter set": text.short(spec.param_set.digest),
         "commit": f"{spec.code.commit}{' (dirty)' if spec.code.dirty else ''}",
+        "code identity": text.short(outcome.code_identity) if outcome else "",
         "branch": spec.code.branch or "(detached)",
         "started": spec.started_at,
         "took": f"{text.seconds(outcome.seconds)} ({text.seconds(outcome.cpu_seconds)} CPU)"
@@ -54,6 +55,10 @@ def _lines(trial: Trial) -> Iterator[str]:
         "overrides": " ".join(spec.overrides),
         "folder": str(folder.path),
         "report": str(folder.html) if folder.html.exists() else "",
+        "modules": f"{len(outcome.modules)} of the user's own" if outcome and outcome.modules else "",
+        "inputs": _files((*spec.inputs, *(outcome.inputs if outcome else ()))),
+        "outputs": _files(outcome.outputs) if outcome else "",
+        "environment": text.short(spec.environment),
         "figures": " ".join(outcome.figures) if outcome else "",
     }
     width = max(len(k) for k in facts)
@@ -68,6 +73,12 @@ def _lines(trial: Trial) -> Iterator[str]:
     yield ""
     follow = "open" if folder.html.exists() else "ls"
     yield f"next: mitosis {follow} {text.short(spec.id)}" if follow == "open" else "next: mitosis ls"
+
+
+def _files(records: tuple[FileRecord, ...]) -> str:
+    """The first paths and a count."""
+    named = " ".join(r.path for r in records[:5])
+    return f"{named} and {len(records) - 5} more" if len(records) > 5 else named
 
 
 def _notes(trial: Trial) -> tuple[Remark, ...]:

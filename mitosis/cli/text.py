@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from mitosis.folder import TrialFolder
@@ -42,6 +43,11 @@ def seconds(value: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def local(iso: str | None) -> str:
+    """A time of the record in the reader's own zone, to the minute; `-` where there is none."""
+    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M") if iso else "-"
+
+
 def closing_line(trial: Trial) -> str:
     """id, status, main, seconds and the report of a finished trial, in one line."""
     outcome = trial.outcome
@@ -49,7 +55,8 @@ def closing_line(trial: Trial) -> str:
     main = f"main={number(outcome.main)}  " if outcome.status is Status.SUCCEEDED else ""
     report = TrialFolder(trial.spec.folder).html
     where = f"  {_relative(report)}" if report.exists() else ""
-    return f"{short(trial.id)} {outcome.status.value}  {main}{seconds(outcome.seconds)}{where}"
+    line = f"{short(trial.id)} {outcome.status.value}  {main}{seconds(outcome.seconds)}{where}"
+    return "\n".join([*(f"taint {t.kind}: {safe(t.what)} ({safe(t.where)})" for t in outcome.taints), line])
 
 
 def failure(trial: Trial) -> str:

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mitosis.kernel import contract, loading, places, unseeded, watch
+from mitosis.kernel import contract, loading, lookup, places, unseeded, watch
 
 OUTCOME = "outcome.json"
 RESULT = "result.pkl"
@@ -240,7 +240,12 @@ def _write(outcome: dict[str, Any]) -> None:
     loaded = loading.modules()
     inputs, outputs = watch.files({module["path"] for module in loaded})
     outcome["seen"] = {"modules": loaded, "inputs": inputs, "outputs": outputs}
-    outcome |= {"seconds": _watch.seconds, "cpu_seconds": _watch.cpu_seconds, "notes": [*_watch.notes, *unseeded.notes()]}
+    outcome["seen"]["lookups"] = lookup.found()
+    outcome |= {
+        "seconds": _watch.seconds,
+        "cpu_seconds": _watch.cpu_seconds,
+        "notes": [*_watch.notes, *unseeded.notes()],
+    }
     _replace(_watch.folder / OUTCOME, json.dumps(outcome).encode())
     _watch.written = True
 

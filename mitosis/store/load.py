@@ -112,6 +112,19 @@ def _files(connection: Connection, keys: Iterable[str | None]) -> dict[str | Non
     return {key: tuple(records) for key, records in found.items()}
 
 
+def writers(connection: Connection, paths: Iterable[str], project: str) -> dict[str, str]:
+    """For each of `paths` that is an output of a trial of the project: the id of the latest such trial."""
+    files, details, trials = schema.files, schema.details, schema.trials
+    question = (
+        select(files.c.path, trials.c.id)
+        .join(details, details.c.written == files.c.file_set)
+        .join(trials, trials.c.seq == details.c.trial)
+        .where(files.c.path.in_(sorted(paths)), trials.c.project == project_of(project))
+        .order_by(trials.c.seq)
+    )
+    return {row.path: row.id for row in connection.execute(question)}
+
+
 def _modules(connection: Connection, keys: Iterable[str | None]) -> dict[str | None, list[Any]]:
     wanted = [key for key in keys if key is not None]
     if not wanted:

@@ -117,12 +117,10 @@ def claim(connection: Connection, spec: TrialSpec, seq: int, replaces: str | Non
     if add_once(connection, table, {"sweep": spec.sweep, "job": spec.job, "trial": seq}):
         return
     job = (table.c.sweep == spec.sweep) & (table.c.job == spec.job)
-    holder = connection.execute(
-        select(trials.c.id, trials.c.status)
-        .join(table, table.c.trial == trials.c.seq)
-        .where(job)
-        .with_for_update()  # nothing in SQLite, where this transaction is the only one that writes
-    ).one()
+    # two steps: a join under a lock would miss the row that another process has just taken over
+    locked = select(table.c.trial).where(job).with_for_update()  # in SQLite the transaction is the lock
+    holds = connection.execute(locked).scalar_one()
+    holder = connection.execute(select(trials.c.id, trials.c.status).where(trials.c.seq == holds)).one()
     if holder.id != replaces or not Status(holder.status).final:
         raise JobTaken(
             f"job {spec.job} of the sweep {spec.sweep} is the trial {holder.id}, which is {holder.status}",

@@ -52,7 +52,7 @@ class Line(TypeDecorator[str]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """The text as the database holds it."""
         if value is None or (value.isascii() and value.isprintable()):
             return value
@@ -61,7 +61,7 @@ class Line(TypeDecorator[str]):
             return value
         return _ESCAPED + json.dumps(value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """The text as it was given."""
         if value is None or not value.startswith(_ESCAPED):
             return value

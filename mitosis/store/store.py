@@ -100,6 +100,24 @@ class Store:
         with self._transaction() as connection:
             return variants.check(connection, project, experiment, chosen, redefine)
 
+    def lock(self, project: str, experiment: str, variant: Variant, redefine: Collection[str] = ()) -> None:
+        """Lock a name to its content outside of a trial's start; a known content writes nothing.
+
+        Raises VariantRedefined where it is locked to other content and not in `redefine`.
+        """
+        with self._transaction() as connection:
+            (known,) = variants.check(connection, project, experiment, [variant], redefine)
+            if variants.is_filed(connection, project, experiment, known):
+                return
+        with self._transaction(write=True) as connection:
+            number = project_id(connection, project)
+            variants.file(connection, number, experiment, [variant], redefine)
+
+    def writers(self, paths: Collection[str], project: str) -> dict[str, str]:
+        """For each of `paths` that a trial of the project wrote: the id of the latest that did."""
+        with self._transaction() as connection:
+            return load.writers(connection, paths, project)
+
     def start(
         self,
         spec: TrialSpec,

@@ -41,6 +41,12 @@ def check(
     return tuple(replace(variant, version=_version(variant, filed)) for variant, filed in known)
 
 
+def is_filed(connection: Connection, project: str, experiment: str, variant: Variant) -> bool:
+    """Whether that very content stands under the name already."""
+    rows = _versions(connection, _of(variant, project, experiment))
+    return any(row.digest == variant.digest for row in rows)
+
+
 def file(
     connection: Connection,
     project: int,

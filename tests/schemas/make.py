@@ -1,6 +1,7 @@
-"""Writes the SQLite file of today's schema, once, when that schema is released: `python -m tests.schemas.make`.
+"""Writes the SQLite file of today's schema, once, when that schema is released.
 
-The files of past schemas are never made again: the tests upgrade each of them.
+Run as `python -m tests.schemas.make`. The files of past schemas are never made again: the tests
+upgrade each of them.
 """
 
 from __future__ import annotations
