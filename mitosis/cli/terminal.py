@@ -112,15 +112,14 @@ class _Progress:
     def _update(self) -> None:
         with open_store(self._verdict.store) as store:
             counts = store.sweep_counts(self._sweep.id)
-        if counts == self._counts:
-            return
-        self._counts = dict(counts)
         done = sum(n for s, n in counts.items() if s.final)
+        before = sum(n for s, n in self._counts.items() if s.final)
+        self._counts = dict(counts)
         failed = done - counts.get(Status.SUCCEEDED, 0)
         running = counts.get(Status.RUNNING, 0)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, failed=failed, running=running)
-        elif not self._over.is_set() or done:
+        elif done != before:
             total = f" of {self._sweep.size}" if self._sweep.size is not None else ""
             self.write(f"{done}{total} done, {failed} failed, {running} running\n")
 

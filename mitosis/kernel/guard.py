@@ -179,6 +179,7 @@ def report(result: Any) -> None:
     _show(reading)
     if _watch is None:
         return
+    watch.end()
     _watch.notes += reading.left_out
     _keep(result)
     _write({"status": "succeeded", "main": reading.main, "metrics": reading.metrics, "error": None})

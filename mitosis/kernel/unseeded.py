@@ -91,9 +91,9 @@ def _users_line(frame: FrameType | None) -> str:
     """file:line of the innermost frame of the user's; '' where what draws is harmless, or no user's."""
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
-        if name.partition(".")[0] in _HARMLESS:
-            return ""
         file = frame.f_code.co_filename
+        if name.partition(".")[0] in _HARMLESS or file.startswith("<frozen importlib"):
+            return ""  # what a library draws while it is imported (numpy's global generator) is seeded after
         if os.path.isabs(file) and not file.startswith(_python) and not name.startswith("mitosis.kernel"):  # noqa: PTH117
             return f"{file}:{frame.f_lineno}"
         frame = frame.f_back

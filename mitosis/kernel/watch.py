@@ -32,7 +32,7 @@ def begin(ignored: tuple[str, ...], tree: str) -> None:
     """
     global _ignored, _tree, _watching, _begun
     _ignored = ignored
-    _tree = (tree.rstrip(os.sep) + os.sep,)
+    _tree = tuple(t for t in (tree.rstrip(os.sep) + os.sep,) if t.startswith(ignored))
     _watching = True
     if not _begun:  # a hook cannot be removed
         _begun = True
