@@ -2,33 +2,35 @@
 
 It is a script, run by the launcher's interpreter; `mitosis.notebook.forking` is its other side. It imports
 what every kernel needs, never user code, holds no thread and no socket of ZeroMQ, and forks a child for each
-kernel. A kernel of the kind `fresh` is the same child that executes a new interpreter instead.
+kernel. A kernel of the kind `fresh` is such a child too, which executes a new interpreter.
 
-Protocol. On the control socket: a length (4 bytes, big endian), a JSON document `{argv, cwd, fork}`, and with
-its first byte two file descriptors, the kernel's lifeline and its gate. On the lifeline the server writes the
-pid, a line, and at the end how the process ended, a line as `subprocess` counts (3, -11), or `!` and why there
-will be no kernel; each byte it reads there is the number of a signal for the kernel's process group, and the
-end of the file is the kernel's end. A forked kernel is set up, then waits until its gate says
-`{cwd, pycache}`; where the gate is closed without a word the kernel was not wanted.
+The protocol. On the control socket: a length (4 bytes, big endian) and that much JSON, an `Order` without its
+gate; two file descriptors come with the first byte, the kernel's lifeline and its gate. On the lifeline the
+server writes the pid, a line, and at last how the process ended, a line as `subprocess` counts (3, -11); or
+`!` and why there will be no kernel. Each byte it reads there is the number of a signal for the kernel's
+process group, and the end of the file is the end of the kernel. A forked kernel is set up and then waits for
+its gate to say `{cwd, pycache}`; where the gate is closed without a word, the kernel was not wanted.
 """
 
 from __future__ import annotations
 
 import sys
 
-if __name__ == "__main__":  # this file's own directory, unless Python was told to leave it out
-    sys.path[:1] = [] if not getattr(sys.flags, "safe_path", False) else sys.path[:1]
+if __name__ == "__main__":  # the directory of this file, which Python puts first unless it is told not to
+    sys.path[:1] = sys.path[:1] if getattr(sys.flags, "safe_path", False) else []
 
 import contextlib
 import fcntl
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import select
 import shutil
 import signal
 import socket
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,37 +38,279 @@ from typing import Any
 NEEDED = (
     "IPython.core.completerlib",
     "IPython.core.debugger",
+    "IPython.core.logger",
     "IPython.core.oinspect",
     "IPython.extensions.storemagic",
     "faulthandler",
-    "ipykernel.datapub",
     "ipykernel.debugger",
     "ipykernel.ipkernel",
     "ipykernel.kernelapp",
-    "matplotlib_inline.backend_inline",
+    "pdb",
+    "runpy",
     "tornado.platform.asyncio",
 )
-"""The modules that a kernel would import while it starts, where they are installed."""
+"""What a kernel has imported when it is ready; importing it all here leaves nothing of it to the child."""
 
-_SET_PDEATHSIG = 1  # prctl(2)
-_HIGH = 200  # file descriptors from here on are out of the way of the kernel's own
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_HIGH = 200  # file descriptors from here on are out of the way of those that a kernel opens itself
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a new process is to become; `gate` is a file descriptor."""
+    """What a new process is to become."""
 
-    argv: list[str]  # of an interpreter: executable, -m, module, arguments
+    argv: list[str]  # executable, -m, module, arguments
     cwd: str
+    pycache: str | None
     fork: bool
-    gate: int
+    gate: int = -1  # file descriptor
 
 
 def end_with(parent: int, number: int) -> None:
-    """Let the kernel of the system send this process signal `number` when the thread that started it ends."""
+    """Have signal `number` sent to this process when `parent`, or the thread of it that made us, ends."""
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None, use_errno=True).prctl(_SET_PDEATHSIG, int(number), 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
         if os.getppid() != parent:  # it ended before it could be watched
             os._exit(1)
+
+
+class Server:
+    """The kernels of one launcher, and the sockets to it."""
+
+    def __init__(self, control: socket.socket, directory: str, environ: dict[bytes, bytes]) -> None:
+        self.control: socket.socket | None = control
+        self.directory = directory  # private to the launcher; it is removed with the server
+        self.environ = environ  # as the launcher gave it, before anything was imported
+        self.lifelines: dict[int, socket.socket] = {}  # by pid
+        self.refusal = ""  # why no kernel can be forked
+        self.bell, bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK) if hasattr(os, "pipe2") else os.pipe()
+        os.set_blocking(bell, False)
+        os.set_blocking(self.bell, False)
+        self.descriptors = [self.bell, bell]
+        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self.handlers = {n: signal.signal(n, lambda *_: None) for n in (signal.SIGCHLD, signal.SIGTERM)}
+        signal.set_wakeup_fd(bell)
+
+    def serve(self) -> Order | None:
+        """Carry out orders until the launcher is gone; returns in each child, with what it is to become."""
+        while self.control is not None or self.lifelines:
+            watched: list[Any] = [self.bell, *self.lifelines.values()]
+            ready, _, _ = select.select([*watched, *([self.control] if self.control else [])], [], [])
+            if self.bell in ready and self._rung():
+                break
+            if self.control in ready:
+                order = self._accept()
+                if order is not None:
+                    return order
+            for pid, lifeline in list(self.lifelines.items()):
+                if lifeline in ready:
+                    self._signal(pid, lifeline)
+        self.end()
+        return None
+
+    def end(self) -> None:
+        """Kill what is left and remove the directory."""
+        for pid in self.lifelines:
+            _kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _rung(self) -> bool:
+        """Bury the dead; is the launcher gone."""
+        numbers = os.read(self.bell, 4096)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                _kill(pid, signal.SIGKILL)  # what it has started ends with it
+                lifeline = self.lifelines.pop(pid, None)
+                if lifeline is not None:
+                    _say(lifeline, str(os.waitstatus_to_exitcode(status)))
+                    lifeline.close()
+        return signal.SIGTERM in numbers
+
+    def _signal(self, pid: int, lifeline: socket.socket) -> None:
+        """Pass signals on to a kernel; it is killed when nobody holds the other end any more."""
+        try:
+            numbers = lifeline.recv(64)
+        except OSError:
+            numbers = b""
+        for number in numbers or (signal.SIGKILL,):
+            _kill(pid, number)
+        if not numbers:
+            self.lifelines.pop(pid).close()
+
+    def _accept(self) -> Order | None:
+        """Take one order from the control socket, fork, and return the order in the child."""
+        assert self.control is not None
+        try:
+            head, fds, _, _ = socket.recv_fds(self.control, 4, 2)
+            text = b""
+            while head and len(text) < int.from_bytes(head, "big"):
+                text += self.control.recv(int.from_bytes(head, "big") - len(text))
+        except OSError:
+            head = b""
+        if not head:
+            self.control.close()
+            self.control = None
+            return None
+        lifeline, gate = socket.socket(fileno=fds[0]), fds[1]
+        if self.refusal:
+            _say(lifeline, f"!{self.refusal}")
+            lifeline.close()
+            os.close(gate)
+            return None
+        return self._start(Order(**json.loads(text)), lifeline, gate)
+
+    def _start(self, order: Order, lifeline: socket.socket, gate: int) -> Order | None:
+        every = set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
+        signal.pthread_sigmask(signal.SIG_BLOCK, every)  # a signal that the child hears before it is one is lost
+        server = os.getpid()
+        pid = os.fork()
+        if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+            os.close(gate)
+            self.lifelines[pid] = lifeline
+            _say(lifeline, str(pid))
+            return None
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+        end_with(server, signal.SIGKILL)
+        high = fcntl.fcntl(gate, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+        for each in (lifeline, self.control, *self.lifelines.values()):
+            if each is not None:
+                each.close()
+        for fd in (*self.descriptors, gate):
+            os.close(fd)
+        if not order.fork:
+            _execute(order, self.environ)
+        return Order(order.argv, order.cwd, order.pycache, True, high)
+
+
+def _say(lifeline: socket.socket, line: str) -> None:
+    with contextlib.suppress(OSError):  # nobody listens any more
+        lifeline.sendall(f"{line}\n".encode())
+
+
+def _kill(pid: int, number: int) -> None:
+    """Send a signal to the process group that a kernel leads, or will lead in a moment."""
+    try:
+        os.killpg(pid, number)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
+
+
+def _execute(order: Order, environ: dict[bytes, bytes]) -> None:
+    """Become a new interpreter; does not return."""
+    with contextlib.suppress(AttributeError):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores these two for itself
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    try:
+        os.chdir(order.cwd)
+        if order.pycache is not None:
+            environ = {**environ, b"PYTHONPYCACHEPREFIX": os.fsencode(order.pycache)}
+        os.execve(order.argv[0], order.argv, environ)
+    except OSError as error:
+        sys.stderr.write(f"mitosis: the kernel cannot be started: {error}\n")
+        sys.stderr.flush()
+    os._exit(127)
+
+
+def become(order: Order) -> None:
+    """Be a kernel: set up, wait at the gate, run until the kernel is shut down."""
+    _renew_chance()
+    found = importlib.util.find_spec(order.argv[2])
+    sys.argv = [str(found.origin) if found else order.argv[2], *order.argv[3:]]
+    sys.orig_argv = order.argv
+    os.chdir(order.cwd)
+    application: Any = importlib.import_module("ipykernel.kernelapp").IPKernelApp.instance()
+    application.initialize(sys.argv[1:])
+    _pass(order.gate, application)
+    application.start()
+
+
+def _pass(gate: int, application: Any) -> None:
+    """Wait until the kernel is wanted, and go where it is wanted."""
+    said = b""
+    while part := os.read(gate, 65536):
+        said += part
+    os.close(gate)
+    if not said:
+        os._exit(0)
+    wanted = json.loads(said)
+    os.chdir(wanted["cwd"])
+    shell = application.shell
+    shell.starting_dir = os.getcwd()
+    visited = shell.user_ns["_dh"]
+    visited[:] = [type(path)(shell.starting_dir) for path in visited]
+    if wanted["pycache"] is not None:
+        sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = wanted["pycache"]
+    importlib.invalidate_caches()  # directories may have changed since the server looked
+
+
+def _renew_chance() -> None:
+    """Give the child random states of its own, where Python does not do so itself after a fork."""
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed()
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None:
+        process.current_process().authkey = os.urandom(32)
+
+
+def _import(preload: Sequence[str]) -> str:
+    """Import what kernels need and what the user wants in all of them; returns why that cannot be."""
+    for name in NEEDED:
+        importlib.import_module(name)
+    if not preload:
+        return ""
+    # as ipykernel sets it before any cell can import matplotlib
+    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    for name in preload:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # a module may raise anything
+            return f"mitosis.preload: {name} cannot be imported ({type(error).__name__}: {error})"
+        if _threads() > 1:
+            return f"mitosis.preload: {name} starts threads, which a forked kernel would not have"
+    return ""
+
+
+def _threads() -> int:
+    """How many threads there are when a fork has been: libraries that can be forked (OpenBLAS) end theirs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # what it warns of is looked for here
+        pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return len(os.listdir("/proc/self/task"))
+
+
+def main(arguments: Sequence[str]) -> Order | None:
+    """Serve; the arguments are the control socket, the launcher (0: none to die with), a directory, a kind
+    of kernel (fork or fresh) and modules to preload. Returns None in the server and an order in a child.
+    """
+    control, launcher, directory, kind, *preload = arguments
+    environ = dict(os.environb)
+    server = Server(socket.socket(fileno=int(control)), directory, environ)
+    if int(launcher):
+        end_with(int(launcher), signal.SIGTERM)
+    if kind == "fork":
+        server.refusal = _import(preload)
+        gc.collect()
+        gc.freeze()
+    return server.serve()
+
+
+if __name__ == "__main__":
+    _order = main(sys.argv[1:])
+    if _order is None:
+        os._exit(0)
+    become(_order)

@@ -59,19 +59,26 @@ def stamp(engine: Engine, address: Address) -> str | None:
     Raises StoreRefused where the database is somebody else's.
     """
     try:
-        with engine.connect() as connection:
-            return connection.execute(select(schema.schema_version.c.version_num)).scalar()
-    except (OperationalError, ProgrammingError) as error:
+        return _read_stamp(engine)
+    except (OperationalError, ProgrammingError):
         with transaction(engine, address) as connection:  # a fault of another kind is told here
             tables = inspect(connection).get_table_names(schema=_schema(engine))
-        if tables and schema.VERSION_TABLE not in tables:
+        if not tables:
+            return None
+        if schema.VERSION_TABLE not in tables:
             what = f"{address.shown} is a database, but no store of mitosis"
-            raise StoreRefused(what, "give the store another path") from error
-        if tables:
-            raise refusal(address, error) from error
-        return None
+            raise StoreRefused(what, "give the store another path") from None
     except DatabaseError as error:
         raise refusal(address, error) from error
+    try:
+        return _read_stamp(engine)  # another process has made the store in between
+    except DatabaseError as error:
+        raise refusal(address, error) from error
+
+
+def _read_stamp(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        return connection.execute(select(schema.schema_version.c.version_num)).scalar()
 
 
 def prepare(engine: Engine, address: Address, plan: Plan) -> None:

@@ -1,0 +1,206 @@
+"""The commands that make and read: init, ls, show, open, variants, rerun, help, and their JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import project as projects
+from tests.project import Project
+
+LINE = (
+    "id experiment variant params param_set seed status main metrics commit branch dirty started_at seconds"
+)
+LINE += " cpu_seconds sweep folder notebook html"
+WHOLE = "code inputs outputs environment modules figures error recipe overrides host taints notes"
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with a failed, and two succeeded trials of two variants; read only."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "gitconfig").write_text("[user]\n\tname = Ada\n\temail = ada@example.org\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        project = projects.make(tmp_path_factory.mktemp("used") / "a projéct")
+        for arguments in (["params=one", "seed=1"], ["params=two", "seed=2"], ["params=broken", "seed=3"]):
+            project.run("experiment=toy", *arguments, "mitosis.note=first look", "mitosis.tags=[a,b]")
+    return project
+
+
+@pytest.mark.kernel
+def test_every_documented_key_of_a_trial_is_there(used: Project) -> None:
+    """`ls --json` and `show --json` hold the keys of design.md, and are strict JSON."""
+    done = used.run("ls", "--json")
+    trials = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(name))
+    assert set(LINE.split()) <= set(trials[0])
+    shown = used.json("show", trials[0]["id"])
+    assert set(LINE.split()) | set(WHOLE.split()) <= set(shown)
+    assert shown["note"] == "first look" and shown["tags"] == ["a", "b"]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("arguments", "seeds"),
+    [
+        ([], [3, 2, 1]),
+        (["--variant", "one"], [1]),
+        (["--status", "failed"], [3]),
+        (["--seed", "2"], [2]),
+        (["--experiment", "nothing"], []),
+        (["--since", "1h"], [3, 2, 1]),
+        (["--until", "2020-01-01"], []),
+        (["--sort", "seed"], [1, 2, 3]),
+        (["--sort", "-main"], [2, 1, 3]),
+        (["--sort", "metrics.loss"], [1, 2, 3]),
+        (["--limit", "1"], [3]),
+        (["--all-projects"], [3, 2, 1]),
+    ],
+)
+def test_ls_filters_and_sorts(used: Project, arguments: list[str], seeds: list[int]) -> None:
+    """Each filter, each order and the limit hold."""
+    assert [t["seed"] for t in used.json("ls", *arguments)] == seeds
+
+
+@pytest.mark.kernel
+def test_ls_filters_by_commit(used: Project) -> None:
+    """The first digits of a commit are enough."""
+    assert len(used.json("ls", "--commit", used.git("rev-parse", "--short", "HEAD"))) == 3
+    assert used.json("ls", "--commit", "ffffffff") == []
+
+
+@pytest.mark.kernel
+def test_trials_are_named_by_prefix_and_by_place(used: Project) -> None:
+    """A unique prefix, @1 and @3 name trials; an ambiguous or unknown name is refused."""
+    ids = [t["id"] for t in used.json("ls")]
+    assert used.json("show", "@1")["id"] == ids[0] and used.json("show", "@3")["id"] == ids[2]
+    assert used.json("show", ids[1][:8])["id"] == ids[1]
+    for name in ("@9", "ffffffffffff", ""):
+        refused = used.run("show", name)
+        assert refused.returncode == 1 and "Traceback" not in refused.stderr
+
+
+@pytest.mark.kernel
+def test_reading_commands_work_from_anywhere(used: Project, tmp_path: Path) -> None:
+    """--store and MITOSIS_STORE name the store outside of the repository; without one the answer is empty."""
+    store = str(used.path / "trials" / "mitosis.db")
+    assert used.run("ls", "--json", cwd=tmp_path).stdout.strip() == "[]"
+    for done in (
+        used.run("ls", "--json", "--store", store, cwd=tmp_path),
+        used.run("ls", "--json", "--store", f"sqlite:///{store}", cwd=tmp_path),
+        used.run("ls", "--json", cwd=tmp_path, MITOSIS_STORE=store),
+    ):
+        assert len(json.loads(done.stdout)) == 3
+
+
+@pytest.mark.kernel
+def test_open_prints_the_report(used: Project) -> None:
+    """`open --path` prints the path of the page, which exists."""
+    assert Path(used.run("open", "@1", "--path").stdout.strip()).is_file()
+
+
+@pytest.mark.kernel
+def test_variants_tells_versions_and_uses(used: Project) -> None:
+    """Every variant that ran is listed with its content and how often it was used."""
+    variants = {v["name"]: v for v in used.json("variants")}
+    assert set(variants) == {"params/one", "params/two", "params/broken"}
+    assert (
+        variants["params/two"]["content"] == {"params": {"x": 2.0}} and variants["params/two"]["trials"] == 1
+    )
+    assert used.run("variants", "params/none").returncode == 1
+
+
+@pytest.mark.kernel
+def test_tables_are_not_cut_in_a_pipe_and_carry_no_colour(used: Project) -> None:
+    """Piped text holds no escape sequence and no ellipsis."""
+    out = used.run("ls").stdout
+    assert "\x1b" not in out and "…" not in out and "succeeded" in out
+
+
+@pytest.mark.kernel
+def test_rerun_takes_todays_code_and_yesterdays_parameters(project: Project) -> None:
+    """The new trial has the old parameters and seed, and the new commit."""
+    project.run("experiment=toy", "params=two", "seed=5")
+    project.write("toy.py", projects.TOY.replace('"main": seed + x', '"main": 100 + seed + x'))
+    project.write("conf/params/two.yaml", "x: 7.0\n")
+    commit = project.commit()
+    done = project.run("rerun", "@1", "--json")
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout)
+    assert (again["main"], again["seed"], again["commit"]) == (107.0, 5, commit)
+    assert len({t["param_set"] for t in project.json("ls")}) == 1
+
+
+@pytest.mark.kernel
+def test_init_makes_a_repository_that_runs_at_once(tmp_path: Path, git_config: Path) -> None:
+    """`init` and the command it names are all it takes; a second init overwrites nothing."""
+    outside = Project(tmp_path)
+    made = outside.run("init", "new experiments")
+    assert made.returncode == 0, made.stderr
+    project = Project(tmp_path / "new experiments")
+    assert project.status() == ""
+    assert project.run("experiment=pi", "params=fast", "seed=7").returncode == 0
+    assert project.status() == ""
+    before = project.git("rev-parse", "HEAD")
+    again = outside.run("init", "new experiments")
+    assert again.returncode == 1 and "exists" in again.stderr
+    assert project.git("rev-parse", "HEAD") == before
+
+
+def test_init_inside_a_repository_makes_files_only(project: Project) -> None:
+    """No repository inside a repository, and no commit in the user's name."""
+    before = project.git("rev-parse", "HEAD")
+    assert project.run("init", "sub").returncode == 0
+    assert not (project.path / "sub" / ".git").exists() and project.git("rev-parse", "HEAD") == before
+
+
+def test_help_and_version_answer_anywhere(tmp_path: Path) -> None:
+    """No arguments, -h, --help and --version exit 0 outside of any repository."""
+    outside = Project(tmp_path)
+    for arguments in ([], ["-h"], ["--help"], ["experiment=x", "--help"]):
+        done = outside.run(*arguments)
+        assert done.returncode == 0 and "Commands" in done.stdout and "--multirun" in done.stdout
+    assert outside.run("--version").stdout.startswith("mitosis ")
+
+
+def test_python_m_mitosis_and_the_script_are_the_same(tmp_path: Path) -> None:
+    """The console script answers as the module does."""
+    script = Path(sys.executable).with_name("mitosis")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout == Project(tmp_path).run("--version").stdout
+
+
+@pytest.mark.kernel
+def test_hydras_own_flags_work(project: Project) -> None:
+    """--cfg job, --info, -cn, -cp and -cd behave as in any Hydra app, from a subdirectory as well."""
+    assert "x: 1.0" in project.run("experiment=toy", "params=one", "--cfg", "job").stdout
+    assert project.run("experiment=toy", "params=one", "--info", "defaults").returncode == 0
+    assert "mitosis" in project.run("--hydra-help").stdout or project.run("--hydra-help").returncode == 0
+    project.write("conf/other.yaml", projects.CONFIG + "params:\n  x: 33.0\n")
+    (project.path / "conf").rename(project.path / "settings")
+    below = project.path / "notes"
+    below.mkdir()
+    for arguments in (["-cn", "other"], ["--config-name=other"]):
+        done = project.run(
+            *arguments, "-cp", "../settings", "experiment=toy", "params=one", "--cfg", "job", cwd=below
+        )
+        assert "x: 33.0" in done.stdout, done.stderr
+    extra = project.path / "more"
+    project.write("more/params/three.yaml", "x: 3.0\n")
+    done = project.run("-cp", "settings", "-cd", str(extra), "experiment=toy", "params=three", "--cfg", "job")
+    assert "x: 3.0" in done.stdout, done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:
+    """`mitosis --help | head -1` ends quietly."""
+    command = f"{sys.executable} -m mitosis --help | head -1"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, cwd=tmp_path, env=os.environ, check=False
+    )
+    assert done.returncode == 0 and done.stderr == ""
