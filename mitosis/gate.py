@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +70,7 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
     with open_store(url) as store:
         settle.settle(store)
         if sweep is not None:
-            store.begin_sweep(sweep.id, state.project, " ".join(sweep.command), sweep.size, utc_now())
+            store.begin_sweep(sweep.id, state.project, shlex.join(sweep.command), sweep.size, utc_now())
     remarks = [
         code.keep(repository, state.commit),
         settle.leave_pointer(repository, root, url, state.project),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mitosis import closing, identity
+from mitosis import closing, identity, recipe
 from mitosis.capture import code, environment, inputs
 from mitosis.errors import MitosisError
 from mitosis.folder import TrialFolder
 from mitosis.gate import Sweep, Verdict, open_store
-from mitosis.settings import Settings, Verify, WorkingDirectory
+from mitosis.settings import Rerun, Settings, Verify, WorkingDirectory
 from mitosis.trial import (
     CodeState,
     Failure,
@@ -36,14 +37,17 @@ if TYPE_CHECKING:
 class Display(Protocol):
     """What shows a trial while it runs."""
 
-    def started(self, spec: TrialSpec) -> None:
-        """The trial's row exists, its kernel is about to start."""
+    def started(self, spec: TrialSpec, why: str) -> None:
+        """The trial's row exists, its kernel is about to start; `why` it has to run, where that was asked."""
 
     def stream(self, name: str, text: str) -> None:
         """The experiment wrote `text` to `name`, stdout or stderr."""
 
     def finished(self, trial: Trial) -> None:
         """The trial is closed."""
+
+    def skipped(self, request: Request, trial: Trial) -> None:
+        """Nothing runs: `trial` stands for what was asked."""
 
     def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
         """The gate is passed and the sweep is filed; its jobs are launched next."""
@@ -55,13 +59,16 @@ class Display(Protocol):
 class Silent:
     """The display that shows nothing."""
 
-    def started(self, spec: TrialSpec) -> None:
+    def started(self, spec: TrialSpec, why: str) -> None:
         """Say nothing."""
 
     def stream(self, name: str, text: str) -> None:
         """Say nothing."""
 
     def finished(self, trial: Trial) -> None:
+        """Say nothing."""
+
+    def skipped(self, request: Request, trial: Trial) -> None:
         """Say nothing."""
 
     def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
@@ -109,19 +116,46 @@ def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
     with open_store(verdict.store) as store:
         surroundings = environment.collect()
         spec = _specify(verdict, request, store, environment.digest(surroundings))
+        found = _standing(spec, request, store)
+        if found.trial is not None:
+            display.skipped(request, found.trial)
+            if spec.sweep is not None and spec.job is not None:
+                store.stand_in(spec.sweep, spec.job, found.trial.id)
+            return found.trial
         folder = TrialFolder.create(Path(verdict.root), spec.experiment, spec.id, plain(Trial(spec)))
         try:
-            spec = store.start(spec, surroundings, tuple(request.settings.redefine))
+            replaced = _over(store, spec)
+            spec = store.start(spec, surroundings, tuple(request.settings.redefine), replaced)
         except MitosisError:
             folder.remove()
             raise
-        display.started(spec)
+        display.started(spec, found.reason)
         outcome = _execute(spec, request, folder, verdict.root, display)
         if request.settings.verify is Verify.twice and outcome.status is Status.SUCCEEDED:
             outcome = _verified(outcome, spec, request, folder, verdict.root)
         trial = closing.close(store, spec, outcome)
     display.finished(trial)
     return trial
+
+
+def _over(store: Store, spec: TrialSpec) -> str | None:
+    """The trial whose claim of this job the new one takes: one that is over and did not succeed."""
+    if spec.sweep is None or spec.job is None:
+        return None
+    holder = store.claimed(spec.sweep, spec.job)
+    if holder is None or not holder.status.final or holder.status is Status.SUCCEEDED:
+        return None
+    return holder.id
+
+
+def _standing(spec: TrialSpec, request: Request, store: Store) -> recipe.Standing:
+    """The trial that stands for this one, where the user wants only what is missing."""
+    if request.settings.rerun is Rerun.always:
+        return recipe.Standing(None)
+    wanted = recipe.Recipe(
+        spec.experiment, spec.module, spec.function, spec.param_set.digest, spec.seed, spec.code, spec.inputs
+    )
+    return recipe.standing(store, wanted)
 
 
 def _verified(outcome: Outcome, spec: TrialSpec, request: Request, folder: TrialFolder, root: str) -> Outcome:
@@ -202,7 +236,7 @@ def source_roots(state: CodeState, extra: list[str]) -> tuple[str, ...]:
 
 def _execute(spec: TrialSpec, request: Request, folder: TrialFolder, root: str, display: Display) -> Outcome:
     """Run the notebook in a fresh kernel; what goes wrong becomes the outcome, it does not raise."""
-    from mitosis.notebook import document, execute
+    from mitosis.notebook import document, execute, report
 
     settings = request.settings
     roots = source_roots(spec.code, settings.source_roots)
@@ -239,10 +273,14 @@ def _execute(spec: TrialSpec, request: Request, folder: TrialFolder, root: str, 
             timeout=settings.timeout,
             stream=stream,
         )
+        warming = threading.Thread(target=report.warm, name="mitosis-report", daemon=True)
+        warming.start()
         try:
             execution = execute.execute(job)
         except (MitosisError, OSError) as error:
             return Outcome(Status.FAILED, utc_now(), error=Failure(type(error).__name__, str(error)))
+        finally:
+            warming.join()
     status = {"finished": Status.FAILED, "error": Status.FAILED}.get(execution.ended.value)
     return closing.decide(
         closing.guard_outcome(folder), status or Status(execution.ended.value), execution.reason
@@ -250,10 +288,10 @@ def _execute(spec: TrialSpec, request: Request, folder: TrialFolder, root: str, 
 
 
 def sweep_statuses(verdict: Verdict) -> list[Status]:
-    """The statuses of the trials of the sweep so far, from the store."""
+    """The statuses of the jobs of the sweep so far, less those that an earlier trial stands for."""
     assert verdict.sweep is not None
     with open_store(verdict.store) as store:
-        counts = store.sweep_counts(verdict.sweep)
+        counts, _ = store.jobs(verdict.sweep)
     return [status for status, number in counts.items() for _ in range(number)]
 
 

@@ -21,6 +21,13 @@ class Checkout(Enum):
     pinned = "pinned"
 
 
+class Rerun(Enum):
+    """Whether a trial runs for which a succeeded one with the same recipe stands already."""
+
+    always = "always"
+    missing = "missing"
+
+
 class OnTaint(Enum):
     """What to do with a trial whose record is not proven."""
 
@@ -55,6 +62,8 @@ class Settings:
     share: list[str] = field(default_factory=list)  # ignored files and directories that a checkout links
     source_roots: list[str] = field(default_factory=list)  # after the repository's top and src/
     cwd: WorkingDirectory = WorkingDirectory.repository
+    rerun: Rerun = Rerun.always
+    resume: str | None = None  # the id of a sweep that goes on: its jobs keep their numbers
     timeout: float | None = None  # seconds from the call of `run`
     figure_formats: list[str] = field(default_factory=lambda: ["png"])
     untracked: list[str] = field(default_factory=list)  # parameters left out of the digest: params.device

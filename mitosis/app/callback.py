@@ -46,7 +46,10 @@ class Gate(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check before any job of a sweep, and file the sweep."""
-        self._check(config, sweep=gate.Sweep(new_id(), tuple(sys.argv[1:]), sweep_size(config)))
+        driver = state.invocation()
+        resumed = OmegaConf.select(config, "mitosis.resume")
+        words = driver.command if driver is not None else ()
+        self._check(config, sweep=gate.Sweep(str(resumed or new_id()), words, sweep_size(config)))
 
     def on_job_start(self, config: DictConfig, *, task_function: TaskFunction, **kwargs: Any) -> None:
         """In the worker: lay the verdict down for the task."""

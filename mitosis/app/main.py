@@ -62,7 +62,12 @@ def run(argv: Sequence[str], display: Display) -> int:
             f"there is no configuration {name}.yaml in {conf}",
             "`mitosis init .` makes one; or name yours: -cn NAME",
         )
-    invocation = state.Invocation(repository, display)
+    command = (
+        *(("-cn", name) if name != "config" else ()),
+        *(("-cp", str(conf)) if directory else ()),
+        *rest,
+    )
+    invocation = state.Invocation(repository, display, command)
     state.begin(invocation)
     configuration.register(name)
     os.chdir(repository)
@@ -107,4 +112,6 @@ def _exit_code(invocation: state.Invocation, code: int) -> int:
         return INTERRUPTED
     if any(s is not Status.SUCCEEDED for s in statuses):
         return 2
-    return code if statuses else code or 1
+    if verdict.sweep is None and not invocation.trials:
+        return code or 1
+    return code

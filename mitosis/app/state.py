@@ -18,6 +18,7 @@ class Invocation:
 
     repository: Path
     display: Display
+    command: tuple[str, ...] = ()  # the words that would start it again, from the repository's top
     pid: int = field(default_factory=os.getpid)
     verdict: Verdict | None = None
     trials: list[Trial] = field(default_factory=list)  # that ran in this process

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from mitosis import launch
 from mitosis.app import compose, state
-from mitosis.errors import MitosisError
+from mitosis.errors import JobTaken, MitosisError
 from mitosis.trial import Status
 
 
@@ -31,6 +31,8 @@ def task(config: DictConfig) -> float | None:
     try:
         request = compose.request(config, hydra)
         trial = launch.run_trial(verdict, request, state.display())
+    except JobTaken:
+        return None  # an engine ran the job a second time: the first one stands for it
     except MitosisError as error:
         if verdict.sweep is None and driver is not None:
             driver.error = error

@@ -83,7 +83,7 @@ def _identity(modules: Iterable[ModuleRecord]) -> str:
 def _modules(judged: _Judge, loaded: Iterable[Mapping[str, str]]) -> tuple[ModuleRecord, ...]:
     listed = list(loaded)
     inside = {m["path"]: r for m in listed if (r := _relative(judged.tree, Path(m["path"]))) is not None}
-    committed = _blobs(judged.repository, judged.state.commit, set(inside.values()))
+    committed = blobs(judged.repository, judged.state.commit, set(inside.values()))
     records = []
     for module in listed:
         path = Path(module["path"])
@@ -163,7 +163,7 @@ def _foreign(judged: _Judge, module: Mapping[str, str], path: Path) -> str:
         relative = str(path.resolve().relative_to(top))
         committed = judged.strangers.setdefault(top, {})
         if relative not in committed:
-            committed |= _blobs(top, commit, {relative})
+            committed |= blobs(top, commit, {relative})
         project = code.project(top)
     except RepositoryRefused as error:
         judged.taint("code_outside", f"module {name}: {error.what}", str(path))
@@ -177,7 +177,7 @@ def _foreign(judged: _Judge, module: Mapping[str, str], path: Path) -> str:
     return f"{project}@{commit}"
 
 
-def _blobs(repository: Path, commit: str, paths: set[str], below: str = "") -> dict[str, str]:
+def blobs(repository: Path, commit: str, paths: set[str], below: str = "") -> dict[str, str]:
     """The blob ids that `commit` holds for `paths`, submodules' files by their own commits."""
     if not paths:
         return {}
@@ -197,7 +197,7 @@ def _blobs(repository: Path, commit: str, paths: set[str], below: str = "") -> d
     for link, inner in links.items():
         deeper = {p[len(link) + 1 :] for p in paths if p.startswith(link + "/")}
         if deeper and os.path.lexists(repository / link / ".git"):
-            found |= _blobs(repository / link, inner, deeper, f"{below}{link}/")
+            found |= blobs(repository / link, inner, deeper, f"{below}{link}/")
     return found
 
 

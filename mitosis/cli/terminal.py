@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from mitosis.cli import text
 from mitosis.gate import Sweep, Verdict, open_store
+from mitosis.launch import Request
 from mitosis.trial import Status, Trial, TrialSpec
 
 if TYPE_CHECKING:
@@ -27,10 +28,19 @@ class Terminal:
         self._out: TextIO = sys.stderr if quiet_stdout else sys.stdout
         self._sweep: _Progress | None = None
 
-    def started(self, spec: TrialSpec) -> None:
+    def started(self, spec: TrialSpec, why: str) -> None:
         """Say which trial begins."""
-        if self._sweep is None:
-            self._line(f"{text.short(spec.id)} {spec.experiment} {spec.variant} seed={spec.seed}: running")
+        if self._sweep is None or why:
+            name = f"{spec.experiment} {spec.variant} seed={spec.seed}"
+            self._line(
+                f"{text.short(spec.id)} {text.safe(name)}: running{f' ({text.safe(why)})' if why else ''}"
+            )
+
+    def skipped(self, request: Request, trial: Trial) -> None:
+        """Say which trial stands for the one that was asked for."""
+        name = f"{request.experiment} {request.label} seed={request.seed}"
+        main = text.number(trial.outcome.main) if trial.outcome is not None else "-"
+        self._line(f"{text.short(trial.id)} stands for {text.safe(name)}: main={main}")
 
     def stream(self, name: str, content: str) -> None:
         """Pass on what the experiment writes; above the bar in a sweep."""
@@ -80,6 +90,7 @@ class _Progress:
     def __init__(self, verdict: Verdict, sweep: Sweep, out: TextIO) -> None:
         self._verdict, self._sweep, self._out = verdict, sweep, out
         self._counts: dict[Status, int] = {}
+        self._skipped = 0
         self._over = threading.Event()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -103,7 +114,7 @@ class _Progress:
         self._update()
         if self._bar is not None:
             self._bar.stop()
-        self.write(text.outcomes(self._sweep.id, self._counts, self._sweep.size) + "\n")
+        self.write(text.outcomes(self._sweep.id, self._counts, self._skipped, self._sweep.size) + "\n")
 
     def _watch(self) -> None:
         while not self._over.wait(POLL_SECONDS):
@@ -111,11 +122,11 @@ class _Progress:
 
     def _update(self) -> None:
         with open_store(self._verdict.store) as store:
-            counts = store.sweep_counts(self._sweep.id)
-        done = sum(n for s, n in counts.items() if s.final)
-        before = sum(n for s, n in self._counts.items() if s.final)
-        self._counts = dict(counts)
-        failed = done - counts.get(Status.SUCCEEDED, 0)
+            counts, skipped = store.jobs(self._sweep.id)
+        done = sum(n for s, n in counts.items() if s.final) + skipped
+        before = sum(n for s, n in self._counts.items() if s.final) + self._skipped
+        self._counts, self._skipped = dict(counts), skipped
+        failed = done - skipped - counts.get(Status.SUCCEEDED, 0)
         running = counts.get(Status.RUNNING, 0)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, failed=failed, running=running)

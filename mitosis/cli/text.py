@@ -70,10 +70,11 @@ def failure(trial: Trial) -> str:
     return f"{trial.spec.experiment}: {safe(error.message)}"
 
 
-def outcomes(sweep: str, counts: Mapping[Status, int], size: int | None) -> str:
-    """The table of outcomes that ends a sweep."""
+def outcomes(sweep: str, counts: Mapping[Status, int], skipped: int, size: int | None) -> str:
+    """The table of outcomes that ends a sweep; `skipped` jobs have an earlier trial that stands for them."""
     rows = [(s.value, counts[s]) for s in Status if counts.get(s)]
-    missing = (size or 0) - sum(counts.values())
+    rows += [("stood for", skipped)] if skipped else []
+    missing = (size or 0) - sum(counts.values()) - skipped
     if missing > 0:
         rows.append(("not begun", missing))
     lines = "\n".join(f"  {name:<12} {count:>6}" for name, count in rows) or "  no trial was begun"

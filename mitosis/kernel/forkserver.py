@@ -9,7 +9,7 @@ gate; two file descriptors come with the first byte, the kernel's lifeline and i
 server writes the pid, a line, and at last how the process ended, a line as `subprocess` counts (3, -11); or
 `!` and why there will be no kernel. Each byte it reads there is the number of a signal for the kernel's
 process group, and the end of the file is the end of the kernel. A forked kernel is set up and then waits for
-its gate to say `{cwd, pycache}`; where the gate is closed without a word, the kernel was not wanted.
+its gate to say `{cwd, pycache}`, a line; where the gate is closed without a word, the kernel was not wanted.
 """
 
 from __future__ import annotations
@@ -238,11 +238,12 @@ def become(order: Order) -> None:
 def _pass(gate: int, application: Any) -> None:
     """Wait until the kernel is wanted, and go where it is wanted."""
     said = b""
-    while part := os.read(gate, 65536):
+    while not said.endswith(b"\n"):
+        part = os.read(gate, 65536)
+        if not part:
+            os._exit(0)
         said += part
     os.close(gate)
-    if not said:
-        os._exit(0)
     wanted = json.loads(said)
     os.chdir(wanted["cwd"])
     shell = application.shell

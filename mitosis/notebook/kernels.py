@@ -1,28 +1,105 @@
-"""Starts the kernel of a trial: the launcher's own interpreter, over private unix sockets."""
+"""Gives each trial a kernel of its own: the launcher's interpreter, over private unix sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import secrets
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
-from typing import TYPE_CHECKING
+from typing import Any
 
-from mitosis.errors import InternalError, TrialRefused
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import KernelProvisionerBase
 
-if TYPE_CHECKING:
-    from jupyter_client.asynchronous.client import AsyncKernelClient
-    from jupyter_client.manager import AsyncKernelManager
+from mitosis.errors import InternalError
+from mitosis.notebook import forking
+from mitosis.notebook.forking import Manner
+from mitosis.notebook.process import Process, ended
 
 READY_SECONDS = 120.0  # a loaded cluster node can need this long to import ipykernel
+RECONNECT_MILLISECONDS = 5  # ZeroMQ's own 100 would be spent in full by a kernel that is not listening yet
+UNHEARD_SECONDS = 0.02  # until an answer that was published too early is asked for again
+END_SECONDS = 5.0  # from the request to end to the kill, as Jupyter has it
+PROVISIONER = "mitosis-fork-server"  # the name of its entry point
+
+
+class Provisioner(KernelProvisionerBase):  # type: ignore[misc]
+    """Kernels of the fork server, for Jupyter's kernel managers.
+
+    The keyword arguments of `start_kernel` are `cwd`, `env`, and, of ours, `process`: one that was started
+    ahead. Its connection file must be there then; else it is written here.
+    """
+
+    process: Process | None = None
+    seat: forking.Seat | None = None
+
+    @property
+    def has_process(self) -> bool:
+        """Is there a process to speak of, alive or dead."""
+        return self.process is not None
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """Write the connection file, unless there is one, and build the command line."""
+        if not Path(self.parent.connection_file).exists():
+            self.parent.write_connection_file()
+        self.connection_info = self.parent.get_connection_info()
+        cmd = self.parent.format_kernel_cmd(extra_arguments=kwargs.pop("extra_arguments", []))
+        kwargs.setdefault("env", forking.environment())
+        return dict(await super().pre_launch(cmd=cmd, **kwargs))
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
+        """Start the process, or take the one that was started ahead, and let it begin."""
+        cwd = Path(kwargs.get("cwd") or Path.cwd())
+        manner = kwargs.get("manner") or Manner()
+        self.process = kwargs.get("process") or forking.start(cmd, cwd, manner, kwargs["env"])
+        self.process.admit(str(cwd), str(manner.pycache) if manner.pycache is not None else None)
+        await self.process.born()
+        return self.connection_info
+
+    async def poll(self) -> int | None:
+        """How the process ended; None while it runs."""
+        return self.process.poll() if self.process is not None else 0
+
+    async def wait(self) -> int | None:
+        """How the process ended, once it has."""
+        return await self.process.wait() if self.process is not None else 0
+
+    async def send_signal(self, signum: int) -> None:
+        """Signal the process and all that it has started."""
+        if self.process is not None:
+            self.process.send_signal(signum)
+
+    async def kill(self, restart: bool = False) -> None:
+        """End the process and all that it has started at once."""
+        await self.send_signal(signal.SIGKILL)
+
+    async def terminate(self, restart: bool = False) -> None:
+        """Ask the process and all that it has started to end."""
+        await self.send_signal(signal.SIGTERM)
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Let go of the process, which is killed if it still runs."""
+        if self.process is not None:
+            self.process.close()
+            self.process = None
+
+
+class _Specs(KernelSpecManager):  # type: ignore[misc]
+    """The one kernel there is: what is installed under the name `python3` may be another interpreter's."""
+
+    argv: list[str]
+
+    def get_kernel_spec(self, kernel_name: str) -> Any:
+        """The specification of our kernel, whatever it is called."""
+        provisioner = {"provisioner_name": PROVISIONER}
+        metadata = {"kernel_provisioner": provisioner}
+        return KernelSpec(argv=self.argv, display_name=kernel_name, language="python", metadata=metadata)
 
 
 @dataclass(slots=True)
@@ -30,91 +107,63 @@ class Kernel:
     """A running kernel with a client that is connected to it."""
 
     manager: AsyncKernelManager
-    client: AsyncKernelClient
+    client: Any  # AsyncKernelClient
+    process: Process
 
     async def alive(self) -> bool:
         """Is the kernel's process still there."""
-        return bool(await self.manager.is_alive())
+        return self.process.poll() is None
 
     async def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the code that runs."""
-        with contextlib.suppress(RuntimeError, ProcessLookupError):  # it ended in between
-            await self.manager.interrupt_kernel()
+        self.process.send_signal(signal.SIGINT)
 
     async def kill(self) -> None:
         """End the kernel and its children at once."""
-        with contextlib.suppress(RuntimeError, ProcessLookupError):  # it ended in between
-            await self.manager.signal_kernel(signal.SIGKILL)
+        self.process.send_signal(signal.SIGKILL)
 
     async def cause_of_death(self) -> str:
-        """How the process ended: `signal SIGSEGV`, `exit code 3`; '' where it cannot be told."""
-        provisioner = self.manager.provisioner
-        code = await provisioner.poll() if provisioner is not None and provisioner.has_process else None
-        if code is None:
-            return ""
-        if code < 0:
-            with contextlib.suppress(ValueError):
-                return f"signal {signal.Signals(-code).name}"
-            return f"signal {-code}"
-        return f"exit code {code}"
-
-
-def environment() -> dict[str, str]:
-    """The environment of a kernel: the launcher's, with one hash seed unless the user set one."""
-    env = dict(os.environ)
-    env.setdefault("PYTHONHASHSEED", "0")
-    env["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # debugpy's remark about frozen modules is not the user's output
-    return env
-
-
-def _sockets() -> Path:
-    """A new private directory (0700) whose path is short: a unix socket's name holds 107 bytes."""
-    base = os.environ.get("XDG_RUNTIME_DIR", "")
-    for parent in (base, tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp makes it private
-        if parent and len(parent) < 60 and os.access(parent, os.W_OK | os.X_OK):
-            return Path(tempfile.mkdtemp(prefix="mitosis-", dir=parent))
-    raise TrialRefused(
-        "no directory with a short path can be written for the kernel's sockets",
-        "set TMPDIR to a directory whose path has fewer than 60 characters",
-    )
+        """How the process ended: `signal SIGSEGV`, `exit code 3`; '' where it has not."""
+        code = self.process.poll()
+        return "" if code is None else ended(code)
 
 
 @contextlib.asynccontextmanager
-async def started(cwd: Path) -> AsyncIterator[Kernel]:
+async def started(cwd: Path, manner: Manner | None = None) -> AsyncIterator[Kernel]:
     """A fresh kernel in `cwd`, ended with all its children when the context is left.
 
-    Raises InternalError where it does not answer.
+    It is asked to end, so that what the experiment left open is closed, and then killed; after an exception
+    it is killed at once. Raises InternalError where it does not answer, ConfigurationRefused where a module
+    cannot be preloaded.
     """
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-
-    sockets = _sockets()
-    manager = AsyncKernelManager(
-        connection_file=str(sockets / "connection.json"), transport="ipc", ip=str(sockets / "k")
-    )
-    manager.session.key = secrets.token_hex(16).encode()
-    # the kernel specification that is found under the name python3 may be another interpreter's
-    manager._kernel_spec = KernelSpec(
-        argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-        display_name="mitosis",
-        language="python",
-    )
-    client = None
+    manner = manner or Manner()
+    seat = forking.seat(cwd, manner)
     try:
-        await manager.start_kernel(
-            extra_arguments=["--HistoryManager.enabled=False"], cwd=str(cwd), env=environment()
+        specs = _Specs()
+        specs.argv = forking.command(seat.directory / "connection.json")
+        manager = AsyncKernelManager(
+            connection_file=str(seat.directory / "connection.json"), kernel_spec_manager=specs
         )
+        manager.load_connection_info(seat.connection)
+        await manager.start_kernel(cwd=str(cwd), process=seat.process, manner=manner)
+        manager.context.reconnect_ivl = RECONNECT_MILLISECONDS
         client = manager.client()
         client.start_channels(hb=False)
         client.allow_stdin = False
-        kernel = Kernel(manager, client)
-        await _ready(kernel)
-        yield kernel
-    finally:
-        if client is not None:
+        kernel = Kernel(manager, client, seat.process)
+        try:
+            await _ready(kernel)
+            if manner.ahead:
+                forking.ahead(cwd, manner)
+            yield kernel
+            await _finish(kernel)
+        finally:
             client.stop_channels()
-        await _end(manager)
-        shutil.rmtree(sockets, ignore_errors=True)
+            await kernel.kill()
+            await _dead(kernel)
+            await manager.cleanup_resources()
+    finally:
+        seat.remove()
 
 
 async def _ready(kernel: Kernel) -> None:
@@ -128,11 +177,11 @@ async def _ready(kernel: Kernel) -> None:
                 if reply["parent_header"].get("msg_id") == request:
                     break
             while True:
-                heard = await kernel.client.get_iopub_msg(timeout=0.2)
+                heard = await kernel.client.get_iopub_msg(timeout=UNHEARD_SECONDS)
                 if heard["parent_header"].get("msg_id") == request and _idle(heard):
                     return
         if not await kernel.alive():
-            cause = await kernel.cause_of_death() or "no exit code"
+            cause = await kernel.cause_of_death()
             raise InternalError(
                 f"the kernel ended before it was ready ({cause})",
                 f"check that this works: {sys.executable} -m ipykernel --version",
@@ -148,9 +197,15 @@ def _idle(message: dict[str, object]) -> bool:
     return isinstance(content, dict) and content.get("execution_state") == "idle"
 
 
-async def _end(manager: AsyncKernelManager) -> None:
-    """End the kernel's whole process group; nothing of the experiment is left behind."""
-    if manager.provisioner is not None and manager.has_kernel:
-        with contextlib.suppress(RuntimeError, ProcessLookupError):
-            await manager.shutdown_kernel(now=True)
-    await manager.cleanup_resources()
+async def _finish(kernel: Kernel) -> None:
+    """Ask the kernel to end as a script ends: files that were left open are written, `atexit` is heard."""
+    if await kernel.alive():
+        kernel.client.shutdown()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(kernel.process.wait(), END_SECONDS)
+
+
+async def _dead(kernel: Kernel) -> None:
+    """Wait for the end of a kernel that was killed; one that the system cannot end is left to it."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(kernel.process.wait(), END_SECONDS)

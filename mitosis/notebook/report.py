@@ -97,6 +97,11 @@ def _exporter() -> TemplateExporter:
     )
 
 
+def warm() -> None:
+    """Load what the first page needs; done beside the experiment, so that nobody waits for it."""
+    _exporter().template  # noqa: B018 - it is read from disk and compiled when it is first asked for
+
+
 # --- the cells --------------------------------------------------------------------------------
 
 _FOLDED = {"setup": "Set-up", "parameters": "Parameters", "metrics": "Metrics"}

@@ -33,6 +33,7 @@ _LISTED = (
     5_000  # rows of a page whose numbers go into one statement; a longer page is asked for by its filter
 )
 _METRIC = "metrics."
+SWEEP_DIGITS = 12  # of the id of a sweep; fewer are its beginning
 
 _T = schema.trials.c
 _NAMED = (
@@ -170,10 +171,13 @@ def _conditions(query: Query) -> list[ColumnElement[bool]]:
     for column, wanted in (
         (_T.experiment, query.experiment),
         (_T.variant, query.variant),
-        (_T.sweep, query.sweep),
+        (_T.param_set, query.param_set),
     ):
         if wanted is not None:
             found.append(column == wanted)
+    if query.sweep is not None:
+        whole = len(query.sweep) >= SWEEP_DIGITS or not is_hex(query.sweep)
+        found.append(_T.sweep == query.sweep if whole else prefix(_T.sweep, query.sweep))
     if query.seed is not None:
         found.append(_T.seed == query.seed if query.seed in schema.SEEDS else false())
     if len(query.status) == 1:
@@ -252,3 +256,38 @@ def sweep(connection: Connection, name: str) -> SweepRecord | None:
         return None
     started = None if row.started is None else schema.iso(row.started)
     return SweepRecord(row.id, row.project_name, row.command, row.size, started)
+
+
+def latest_sweep(connection: Connection, name: str | None, project: str | None) -> SweepRecord | None:
+    """The latest sweep of the project whose id begins with `name`; None where there is none."""
+    table = schema.sweeps
+    question = select(table.c.id).order_by(table.c.started.desc()).limit(1)
+    if name is not None:
+        question = question.where(prefix(table.c.id, name) if is_hex(name) else false())
+    if project is not None:
+        question = question.where(table.c.project == project_of(project))
+    found = connection.execute(question).scalar()
+    return None if found is None else sweep(connection, found)
+
+
+def jobs(connection: Connection, name: str) -> tuple[dict[Status, int], int]:
+    """How the jobs of the sweep stand: trials of its own by status, and how many an earlier trial stands for.
+
+    A job that was run again counts once, by the trial that holds its claim.
+    """
+    claims = schema.claims.c
+    own = _T.sweep == name
+    question = (
+        select(_T.status, own.label("own"), func.count())
+        .select_from(schema.claims.join(schema.trials, _T.seq == claims.trial))
+        .where(claims.sweep == name)
+        .group_by(_T.status, own)
+    )
+    counts: dict[Status, int] = {}
+    skipped = 0
+    for status, is_own, number in connection.execute(question):
+        if is_own:
+            counts[Status(status)] = number
+        else:
+            skipped += number
+    return counts, skipped

@@ -129,6 +129,12 @@ def claim(connection: Connection, spec: TrialSpec, seq: int, replaces: str | Non
     connection.execute(update(table).where(job).values(trial=seq))
 
 
+def stand_in(connection: Connection, sweep: str, job: int, trial: str) -> None:
+    """Let an earlier trial stand for a job; where another one does already, it goes on doing so."""
+    seq = connection.execute(select(schema.trials.c.seq).where(schema.trials.c.id == trial)).scalar_one()
+    add_once(connection, schema.claims, {"sweep": sweep, "job": job, "trial": seq})
+
+
 def keep_claim(connection: Connection, spec: TrialSpec, seq: int) -> None:
     """As `claim`, for a trial of the past: where another one stands for the job, it goes on doing so."""
     if spec.sweep is not None and spec.job is not None:

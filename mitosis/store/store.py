@@ -221,6 +221,21 @@ class Store:
             seq = connection.execute(holder).scalar()
             return None if seq is None else load.trials(connection, [seq])[0]
 
+    def stand_in(self, sweep: str, job: int, trial: str) -> None:
+        """Let a trial of before stand for a job of the sweep that nothing was run for."""
+        with self._transaction(write=True) as connection:
+            record.stand_in(connection, sweep, job, trial)
+
+    def jobs(self, sweep: str) -> tuple[dict[Status, int], int]:
+        """How the jobs of the sweep stand: by status, and for how many an earlier trial stands."""
+        with self._transaction() as connection:
+            return query.jobs(connection, sweep)
+
+    def latest_sweep(self, name: str | None, project: str | None) -> SweepRecord | None:
+        """The latest sweep of the project, or that whose id begins with `name`; None where there is none."""
+        with self._transaction() as connection:
+            return query.latest_sweep(connection, name, project)
+
     def environment(self, digest: str) -> dict[str, JSON] | None:
         """The content of an environment; None where the store does not hold it."""
         with self._transaction() as connection:

@@ -24,7 +24,8 @@ class Query:
     commit: str | None = None  # the first digits of the hash
     since: datetime | None = None  # with a time zone; a trial started then counts
     until: datetime | None = None  # with a time zone; a trial started then does not
-    sweep: str | None = None
+    sweep: str | None = None  # the first digits of its id
+    param_set: str | None = None  # the whole digest
     tags: tuple[str, ...] = ()  # all of these
     sort: str = "-started_at"
     limit: int | None = None

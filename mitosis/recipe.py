@@ -1,0 +1,117 @@
+"""What decides a result: finds the trial that stands for a recipe, or says what is new about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mitosis.capture import inputs, judge
+from mitosis.errors import TrialRefused
+from mitosis.store import Query
+from mitosis.trial import CodeState, FileRecord, Status, Trial
+
+if TYPE_CHECKING:
+    from mitosis.store import Store
+
+_LOOKED_AT = 20  # candidates; the newest stands first
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What decides a result, as far as it is known before the trial runs."""
+
+    experiment: str
+    module: str
+    function: str
+    param_set: str  # digest
+    seed: int
+    code: CodeState
+    declared: tuple[FileRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The trial that stands for a recipe; where there is none, `reason` says what is new."""
+
+    trial: Trial | None
+    reason: str = ""
+
+
+def standing(store: Store, recipe: Recipe) -> Standing:
+    """The newest succeeded trial with the same recipe, whose code and data are those of today.
+
+    The code counts by what a trial loaded: a commit that touches none of its modules changes nothing.
+    A trial whose record is not proven stands for nothing.
+    """
+    project = recipe.code.project
+    same = Query(project=project, experiment=recipe.experiment, param_set=recipe.param_set)
+    found = store.find(_with(same, seed=recipe.seed, status=(Status.SUCCEEDED,), limit=_LOOKED_AT))
+    reason = ""
+    for line in found:
+        trial = store.get(line.id)
+        why_not = difference(trial, recipe, store)
+        if not why_not:
+            return Standing(trial)
+        reason = reason or why_not  # of the newest
+    if reason:
+        return Standing(None, reason)
+    if store.find(_with(same, seed=recipe.seed, limit=1)):
+        return Standing(None, "it has not succeeded yet")
+    return Standing(None, "new seed" if store.find(_with(same, limit=1)) else "new parameters")
+
+
+def _with(query: Query, **changes: object) -> Query:
+    from dataclasses import replace
+
+    return replace(query, **changes)  # type: ignore[arg-type]
+
+
+def difference(trial: Trial, recipe: Recipe, store: Store) -> str:
+    """Why `trial` does not stand for `recipe`; '' where it does."""
+    spec, outcome = trial.spec, trial.outcome
+    if outcome is None or not outcome.code_identity:
+        return f"the code of trial {trial.id[:7]} is not known"
+    if (spec.module, spec.function) != (recipe.module, recipe.function):
+        return f"the entry point was {spec.module}:{spec.function}"
+    if outcome.taints:
+        return f"the record of trial {trial.id[:7]} is not proven"
+    return _code(trial, recipe) or _data(spec.inputs, outcome.inputs, recipe, store)
+
+
+def _code(trial: Trial, recipe: Recipe) -> str:
+    """The first of the modules that the trial loaded which is another one today."""
+    assert trial.outcome is not None
+    own = {m.path: m.blob for m in trial.outcome.modules if not Path(m.path).is_absolute()}
+    today = judge.blobs(Path(recipe.code.repository), recipe.code.commit, set(own))
+    changed = sorted(
+        path for path, blob in own.items() if today.get(path) != blob and not _built(trial, path)
+    )
+    return f"{changed[0]} changed" if changed else ""
+
+
+def _built(trial: Trial, path: str) -> bool:
+    assert trial.outcome is not None
+    return any(m.path == path and m.origin == "built" for m in trial.outcome.modules)
+
+
+def _data(
+    declared: Sequence[FileRecord], observed: Sequence[FileRecord], recipe: Recipe, store: Store
+) -> str:
+    """The first of the inputs that is another one today."""
+    then = {r.path: r.digest for r in declared}
+    now = {r.path: r.digest for r in recipe.declared}
+    for path in sorted({*then, *now}):
+        if then.get(path) != now.get(path):
+            return f"{path} changed" if path in then and path in now else f"{path} is another declared input"
+    cache = store.digests()
+    for record in observed:
+        file = Path(recipe.code.repository, record.path)
+        try:
+            same = inputs.digest(file, cache) == record.digest
+        except TrialRefused:
+            return f"{record.path} is gone"
+        if not same:
+            return f"{record.path} changed"
+    return ""
