@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from mitosis import identity
-from mitosis.capture import judge
+from mitosis.capture import inputs, judge
 from mitosis.errors import MitosisError, VariantRedefined
 from mitosis.folder import TrialFolder
 from mitosis.settings import OnTaint
@@ -69,11 +69,16 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     except (MitosisError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         remark = Remark("no_report", f"the report could not be made: {error}", str(folder.html))
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
+    outcome = dataclasses.replace(outcome, files=_digests(folder))
     trial = Trial(spec, outcome)
-    folder.write_json(folder.outcome, plain(outcome))
-    folder.write_json(folder.trial_json, plain(trial))
+    try:
+        folder.write_json(folder.outcome, plain(outcome))
+        folder.write_json(folder.trial_json, plain(trial))
+    except OSError as error:  # a full disk: the row can still say what happened
+        remark = Remark("not_written", f"the folder could not be completed: {error}", spec.folder)
+        outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
     store.finish(spec.id, outcome)
-    return trial
+    return Trial(spec, outcome)
 
 
 def _judged(store: Store, folder: TrialFolder, spec: TrialSpec, outcome: Outcome) -> Outcome:
@@ -118,6 +123,11 @@ def _redefined(store: Store, spec: TrialSpec, lookups: tuple[LookupRecord, ...])
             way_out = f"allow it with mitosis.redefine=['{name.name}'], or use a new name"
             taints.append(Remark("redefined", f"{what}; {way_out}", name.name))
     return taints
+
+
+def _digests(folder: TrialFolder) -> dict[str, str]:
+    """The SHA-256 of every file that is kept, so that `mitosis check` finds damage."""
+    return {name: inputs.digest(path) for name, path in folder.kept().items()}
 
 
 def _show(folder: TrialFolder, spec: TrialSpec, outcome: Outcome, formats: tuple[str, ...]) -> Outcome:

@@ -18,6 +18,7 @@ from mitosis.trial import JSON
 _LONGEST_NAME = 200  # bytes of one name; file systems allow 255
 _LONGEST_EXPERIMENT = 1000  # bytes of the whole; systems allow paths of 4096
 _TEMPORARY = ".new-"  # what a write leaves behind when the machine stops in its middle begins with this
+PENDING = ".pending"  # below the root: trials whose folder may be there without a row
 _TAKEN = re.compile(r"(checkouts|hydra|trash|mitosis\.db.*)", re.IGNORECASE)
 """Names directly below the root that are no experiment's."""
 
@@ -100,6 +101,12 @@ class TrialFolder:
             raise TrialRefused(f"cannot make {folder.path}: {error.strerror or error}", todo) from error
         return folder
 
+    def kept(self) -> dict[str, Path]:
+        """The files that never change after the trial, by their name relative to the folder."""
+        fixed = [self.notebook, self.html, self.result, self.log]
+        pictures = sorted(self.figures.iterdir()) if self.figures.is_dir() else []
+        return {str(p.relative_to(self.path)): p for p in (*fixed, *pictures) if p.is_file()}
+
     def remove(self) -> None:
         """Delete the folder and what is in it, as far as that can be done."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -117,6 +124,37 @@ class TrialFolder:
     def write_json(self, path: Path, document: JSON) -> None:
         """Write `document` to `path`, whole or not at all. Raises OSError."""
         write_json(path, document)
+
+
+@contextlib.contextmanager
+def announced(root: Path, trial_id: str, folder: TrialFolder, process: JSON) -> Iterator[None]:
+    """Leave word of a folder that has no row yet, for as long as that lasts; see `unfinished`.
+
+    Raises TrialRefused where the root cannot be written.
+    """
+    word = root / PENDING / f"{trial_id}.json"
+    try:
+        word.parent.mkdir(parents=True, exist_ok=True)
+        write_json(word, {"folder": str(folder.path), "process": process})
+    except OSError as error:
+        todo = "make room or make it writable, or choose another root: mitosis.root=DIRECTORY"
+        raise TrialRefused(f"cannot write {word}: {error.strerror or error}", todo) from error
+    yield
+    word.unlink(missing_ok=True)  # not after an error: the next command looks what is there
+
+
+def unfinished(root: Path) -> Iterator[tuple[Path, JSON]]:
+    """The words that `announced` left where the launcher vanished in between, each with its file."""
+    directory = root / PENDING
+    if not directory.is_dir():
+        return
+    for word in sorted(directory.glob("*.json")):
+        try:
+            yield word, read_json(word)
+        except FileNotFoundError:
+            continue  # it was finished meanwhile
+        except ValueError:
+            yield word, None
 
 
 def checked_name(experiment: str) -> Path:

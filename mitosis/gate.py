@@ -68,7 +68,7 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
     _make_root(repository, root)
     state = _pin(state, repository, root, settings, sweep)
     with open_store(url) as store:
-        settle.settle(store)
+        settle.settle(store, root)
         if sweep is not None:
             store.begin_sweep(sweep.id, state.project, shlex.join(sweep.command), sweep.size, utc_now())
     remarks = [

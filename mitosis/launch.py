@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mitosis import closing, identity, recipe
 from mitosis.capture import code, environment, inputs
+from mitosis.display import Display, Silent
 from mitosis.errors import MitosisError
-from mitosis.folder import TrialFolder
-from mitosis.gate import Sweep, Verdict, open_store
-from mitosis.settings import Rerun, Settings, Verify, WorkingDirectory
+from mitosis.folder import TrialFolder, announced
+from mitosis.gate import Verdict, open_store
+from mitosis.request import Request
+from mitosis.settings import Rerun, Verify, WorkingDirectory
 from mitosis.trial import (
     CodeState,
     Failure,
@@ -24,7 +26,6 @@ from mitosis.trial import (
     Status,
     Trial,
     TrialSpec,
-    Variant,
     new_id,
     plain,
     utc_now,
@@ -32,80 +33,6 @@ from mitosis.trial import (
 
 if TYPE_CHECKING:
     from mitosis.store.store import Store
-
-
-class Display(Protocol):
-    """What shows a trial while it runs."""
-
-    def started(self, spec: TrialSpec, why: str) -> None:
-        """The trial's row exists, its kernel is about to start; `why` it has to run, where that was asked."""
-
-    def stream(self, name: str, text: str) -> None:
-        """The experiment wrote `text` to `name`, stdout or stderr."""
-
-    def finished(self, trial: Trial) -> None:
-        """The trial is closed."""
-
-    def skipped(self, request: Request, trial: Trial) -> None:
-        """Nothing runs: `trial` stands for what was asked."""
-
-    def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
-        """The gate is passed and the sweep is filed; its jobs are launched next."""
-
-    def sweep_finished(self, verdict: Verdict) -> None:
-        """Hydra has returned; what became of the jobs stands in the store."""
-
-
-class Silent:
-    """The display that shows nothing."""
-
-    def started(self, spec: TrialSpec, why: str) -> None:
-        """Say nothing."""
-
-    def stream(self, name: str, text: str) -> None:
-        """Say nothing."""
-
-    def finished(self, trial: Trial) -> None:
-        """Say nothing."""
-
-    def skipped(self, request: Request, trial: Trial) -> None:
-        """Say nothing."""
-
-    def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
-        """Say nothing."""
-
-    def sweep_finished(self, verdict: Verdict) -> None:
-        """Say nothing."""
-
-
-class Plain(Silent):
-    """The display of a worker: the experiment's output as it comes, nothing else."""
-
-    def stream(self, name: str, text: str) -> None:
-        """Hand the text on to the stream of the same name."""
-        stream = sys.stderr if name == "stderr" else sys.stdout
-        stream.write(text)
-        stream.flush()
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One trial as the configuration asks for it."""
-
-    experiment: str
-    module: str
-    function: str
-    input_patterns: tuple[str, ...]
-    params: Mapping[str, Any]  # resolved
-    tracked: Any  # what is hashed: as params, seed-dependent leaves as their text
-    seed: int
-    label: str
-    variants: tuple[Variant, ...]
-    settings: Settings
-    overrides: tuple[str, ...] = ()
-    job: int | None = None
-    instantiate: bool = False  # does `params` hold `_target_`
-    changed_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
@@ -122,20 +49,30 @@ def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
             if spec.sweep is not None and spec.job is not None:
                 store.stand_in(spec.sweep, spec.job, found.trial.id)
             return found.trial
-        folder = TrialFolder.create(Path(verdict.root), spec.experiment, spec.id, plain(Trial(spec)))
-        try:
-            replaced = _over(store, spec)
-            spec = store.start(spec, surroundings, tuple(request.settings.redefine), replaced)
-        except MitosisError:
-            folder.remove()
-            raise
+        spec, folder = _begin(verdict, request, store, spec, surroundings)
         display.started(spec, found.reason)
-        outcome = _execute(spec, request, folder, verdict.root, display)
+        outcome = _execute(spec, request, folder, verdict, display)
         if request.settings.verify is Verify.twice and outcome.status is Status.SUCCEEDED:
-            outcome = _verified(outcome, spec, request, folder, verdict.root)
+            outcome = _verified(outcome, spec, request, folder, verdict)
         trial = closing.close(store, spec, outcome)
     display.finished(trial)
     return trial
+
+
+def _begin(
+    verdict: Verdict, request: Request, store: Store, spec: TrialSpec, surroundings: Mapping[str, Any]
+) -> tuple[TrialSpec, TrialFolder]:
+    """Make the folder, then the row; a refusal of the store leaves neither."""
+    root = Path(verdict.root)
+    folder = TrialFolder(spec.folder)
+    with announced(root, spec.id, folder, plain(spec.process)):
+        TrialFolder.create(root, spec.experiment, spec.id, plain(Trial(spec)))
+        try:
+            redefine = tuple(request.settings.redefine)
+            return store.start(spec, surroundings, redefine, _over(store, spec)), folder
+        except MitosisError:
+            folder.remove()
+            raise
 
 
 def _over(store: Store, spec: TrialSpec) -> str | None:
@@ -158,12 +95,14 @@ def _standing(spec: TrialSpec, request: Request, store: Store) -> recipe.Standin
     return recipe.standing(store, wanted)
 
 
-def _verified(outcome: Outcome, spec: TrialSpec, request: Request, folder: TrialFolder, root: str) -> Outcome:
+def _verified(
+    outcome: Outcome, spec: TrialSpec, request: Request, folder: TrialFolder, verdict: Verdict
+) -> Outcome:
     """The outcome with what a second run in another fresh kernel says of the first: the same bits, or not."""
     second = TrialFolder(folder.path / "second")
     second.path.mkdir()
     try:
-        again = _execute(spec, request, second, root, Silent())
+        again = _execute(spec, request, second, verdict, Silent())
         same = _bits(outcome, folder) == _bits(again, second)
     finally:
         second.remove()
@@ -234,7 +173,9 @@ def source_roots(state: CodeState, extra: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(r) for r in roots if r == tree or r.is_dir()))
 
 
-def _execute(spec: TrialSpec, request: Request, folder: TrialFolder, root: str, display: Display) -> Outcome:
+def _execute(
+    spec: TrialSpec, request: Request, folder: TrialFolder, verdict: Verdict, display: Display
+) -> Outcome:
     """Run the notebook in a fresh kernel; what goes wrong becomes the outcome, it does not raise."""
     from mitosis.notebook import document, execute, report
 
@@ -252,7 +193,7 @@ def _execute(spec: TrialSpec, request: Request, folder: TrialFolder, root: str, 
         "folder": str(folder.path),
         "tree": spec.code.tree,
         "source_roots": roots,
-        "private": [root, str(code.git_common_dir(Path(spec.code.repository)))],
+        "private": [verdict.root, str(code.git_common_dir(Path(spec.code.repository)))],
         "observe_inputs": settings.observe_inputs,
         "figure_formats": list(settings.figure_formats),
     }
@@ -272,6 +213,7 @@ def _execute(spec: TrialSpec, request: Request, folder: TrialFolder, root: str, 
             call=lambda by_keyword: document.call(spec.seed, plan, by_keyword=by_keyword),
             timeout=settings.timeout,
             stream=stream,
+            beat=functools.partial(_beat, verdict.store, spec.id),
         )
         warming = threading.Thread(target=report.warm, name="mitosis-report", daemon=True)
         warming.start()
@@ -285,6 +227,15 @@ def _execute(spec: TrialSpec, request: Request, folder: TrialFolder, root: str, 
     return closing.decide(
         closing.guard_outcome(folder), status or Status(execution.ended.value), execution.reason
     )
+
+
+def _beat(url: str, trial: str) -> None:
+    """Tell other hosts that the trial is alive; a store that is away now hears the next one."""
+    try:
+        with open_store(url) as store:
+            store.heartbeat(trial)
+    except MitosisError:
+        return
 
 
 def sweep_statuses(verdict: Verdict) -> list[Status]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mitosis import closing
 from mitosis.capture import code, environment
-from mitosis.folder import TrialFolder, write_atomic
-from mitosis.trial import Outcome, Remark, Status, Trial, utc_now
+from mitosis.folder import TrialFolder, unfinished, write_atomic
+from mitosis.trial import HostProcess, Outcome, Remark, Status, Trial, from_plain, utc_now
 
 if TYPE_CHECKING:
     from mitosis.store.store import Store
@@ -18,17 +18,37 @@ if TYPE_CHECKING:
 POINTER = Path("mitosis", "pointer.json")  # below git's common directory
 
 
-def settle(store: Store) -> list[Trial]:
+def settle(store: Store, root: Path | None) -> list[Trial]:
     """End every trial whose launcher vanished: by its outcome.json where that is whole, else as `lost`.
 
-    Returns the trials that were closed. Trials of other hosts are left alone.
+    A folder below `root` that never got its row is brought in. Returns the trials that were closed.
+    Trials of other hosts are left alone.
     """
+    if root is not None:
+        _bring_in(store, root)
     closed = []
     for trial in store.running():
         if environment.alive(trial.spec.process) is not False:
             continue
         closed.append(_close(store, trial))
     return closed
+
+
+def _bring_in(store: Store, root: Path) -> None:
+    """Give a row to each folder whose launcher vanished between making it and filing it."""
+    for word, said in unfinished(root):
+        try:
+            process = from_plain(HostProcess, said["process"])
+            folder = TrialFolder(said["folder"])
+        except (KeyError, TypeError, ValueError):
+            word.unlink(missing_ok=True)  # it was cut off before there was a folder
+            continue
+        if environment.alive(process) is not False:
+            continue
+        document = folder.read_json(folder.trial_json)
+        if document is not None:
+            store.adopt(from_plain(Trial, document))
+        word.unlink(missing_ok=True)
 
 
 def _close(store: Store, trial: Trial) -> Trial:

@@ -42,6 +42,7 @@ class Status(str, Enum):
 
     @property
     def final(self) -> bool:
+        """Has the trial ended."""
         return self is not Status.RUNNING
 
 
@@ -182,6 +183,7 @@ class Outcome:
     metrics: Mapping[str, float] = field(default_factory=dict)
     error: Failure | None = None
     figures: tuple[str, ...] = ()  # file names inside figures/
+    files: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of what the folder keeps, by name
     inputs: tuple[FileRecord, ...] = ()  # observed
     outputs: tuple[FileRecord, ...] = ()
     modules: tuple[ModuleRecord, ...] = ()
@@ -200,10 +202,12 @@ class Trial:
 
     @property
     def id(self) -> str:
+        """12 hex digits."""
         return self.spec.id
 
     @property
     def status(self) -> Status:
+        """Of the outcome; running where there is none yet."""
         return self.outcome.status if self.outcome else Status.RUNNING
 
 

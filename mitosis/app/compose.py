@@ -11,10 +11,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from mitosis import identity, launch
+from mitosis import identity
 from mitosis.app import variants
 from mitosis.app.callback import settings_of
 from mitosis.errors import ConfigurationRefused, ParameterRefused
+from mitosis.request import Request
 from mitosis.settings import Settings
 
 _QUALIFIED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")  # an identifier chain: a.b.c
@@ -28,7 +29,7 @@ def experiment_name(config: DictConfig, hydra: DictConfig) -> str:
     return str(OmegaConf.select(config, "experiment.module") or "experiment").rpartition(".")[2]
 
 
-def request(config: DictConfig, hydra: DictConfig) -> launch.Request:
+def request(config: DictConfig, hydra: DictConfig) -> Request:
     """The trial that `config` asks for. Raises ConfigurationRefused where it asks for what cannot be."""
     settings = settings_of(config)
     seed = _seed(config)
@@ -37,7 +38,7 @@ def request(config: DictConfig, hydra: DictConfig) -> launch.Request:
     tracked = identity.seed_free(params, _resolved(config, seed + 1), _unresolved(config))
     tracked = _without(tracked, settings.untracked)
     chosen = variants.chosen(hydra)
-    return launch.Request(
+    return Request(
         experiment=experiment_name(config, hydra),
         module=module,
         function=function,

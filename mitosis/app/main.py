@@ -10,8 +10,8 @@ from pathlib import Path
 from mitosis import gate, launch
 from mitosis.app import config as configuration
 from mitosis.app import state
+from mitosis.display import Display
 from mitosis.errors import ConfigurationRefused
-from mitosis.launch import Display
 from mitosis.trial import Status
 
 INTERRUPTED = 130

@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mitosis.display import Display, Plain
 from mitosis.errors import MitosisError
 from mitosis.gate import Verdict
-from mitosis.launch import Display, Plain
 from mitosis.trial import Trial
 
 

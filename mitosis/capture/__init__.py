@@ -1,0 +1,1 @@
+"""What is true before and after a trial: code, data, environment."""

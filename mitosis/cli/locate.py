@@ -81,7 +81,8 @@ def opened(given: str | None) -> Iterator[Store | None]:
     with store:
         from mitosis import settle
 
-        settle.settle(store)
+        root = root_of(store.url)
+        settle.settle(store, Path(root) if root is not None else None)
         yield store
 
 

@@ -11,6 +11,7 @@ from mitosis import gate, identity, launch
 from mitosis.cli import answers, locate
 from mitosis.cli.terminal import Terminal
 from mitosis.errors import ConfigurationRefused, TrialNotFound
+from mitosis.request import Request
 from mitosis.settings import Settings, WorkingDirectory
 from mitosis.trial import Status, Trial
 
@@ -54,7 +55,7 @@ def _settings(trial: Trial, address: str) -> Settings:
     return settings
 
 
-def _request(trial: Trial, settings: Settings) -> launch.Request:
+def _request(trial: Trial, settings: Settings) -> Request:
     spec = trial.spec
     if not spec.module:
         raise ConfigurationRefused(
@@ -62,7 +63,7 @@ def _request(trial: Trial, settings: Settings) -> launch.Request:
             "see why: mitosis show " + spec.id[:7],
         )
     params = identity.parse(spec.params)
-    return launch.Request(
+    return Request(
         experiment=spec.experiment,
         module=spec.module,
         function=spec.function,

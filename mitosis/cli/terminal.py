@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from mitosis.cli import text
 from mitosis.gate import Sweep, Verdict, open_store
-from mitosis.launch import Request
+from mitosis.request import Request
 from mitosis.trial import Status, Trial, TrialSpec
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Experiments to begin with; they import nothing of mitosis."""

@@ -8,7 +8,7 @@ import contextlib
 import json
 import signal
 import threading
-
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 SAVE_SECONDS = 2.0  # at most this much output is ever unsaved
+BEAT_SECONDS = 10.0  # between two heartbeats
 GRACE_SECONDS = 10.0  # from the interrupt to the kill
 
 
@@ -60,7 +61,9 @@ class Job:
     guard: str  # JSON for kernel.guard.begin
     call: Callable[[bool], str]  # source of the call, the seed by keyword or not
     timeout: float | None = None  # seconds from the call of the experiment
-    stream: Callable[[str, str], None] = field(default=lambda name, text: None)  # (stdout | stderr, text)
+    manner: kernels.Manner = field(default_factory=kernels.Manner)  # how the kernel is started
+    beat: Callable[[], None] = lambda: None  # says that the trial is alive; may be slow
+    stream: Callable[[str, str], None] = field(default=lambda _name, _text: None)  # (stdout | stderr, text)
 
 
 class _Client(NotebookClient):  # type: ignore[misc]
@@ -104,7 +107,7 @@ class _Runner:
         self.task = asyncio.current_task()
         try:
             with self._signals():
-                async with kernels.started(self.job.cwd) as kernel:
+                async with kernels.started(self.job.cwd, self.job.manner) as kernel:
                     self.kernel = kernel
                     self.client.km, self.client.kc = kernel.manager, kernel.client
                     saver = asyncio.create_task(self._save_as_it_grows())
@@ -208,8 +211,15 @@ class _Runner:
                 return message
 
     async def _save_as_it_grows(self) -> None:
+        beating: threading.Thread | None = None
+        beaten = time.monotonic()
         while True:
             await asyncio.sleep(SAVE_SECONDS)
+            if time.monotonic() - beaten >= BEAT_SECONDS and (beating is None or not beating.is_alive()):
+                # beside the loop, and nobody waits for it: a store that hangs does not hang the trial
+                beating = threading.Thread(target=self.job.beat, name="mitosis-heartbeat", daemon=True)
+                beating.start()
+                beaten = time.monotonic()
             if self.client.changed:
                 self.client.changed = False
                 self.save()
@@ -265,7 +275,9 @@ def execute(job: Job) -> Execution:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(runner.run())
-    outcome: list[Execution] = []  # inside a running loop (a notebook, some workers): a loop of our own beside it
+    outcome: list[
+        Execution
+    ] = []  # inside a running loop (a notebook, some workers): a loop of our own beside it
     thread = threading.Thread(target=lambda: outcome.append(asyncio.run(runner.run())))
     thread.start()
     thread.join()

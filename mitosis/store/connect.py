@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
@@ -30,13 +32,10 @@ def make_engine(address: Address, create: bool = False, foreign_keys: bool = Tru
     """
     if address.path is None:
         return _postgresql(address)
-    file = f"file:{quote(bytes(address.path))}?mode={'rwc' if create else 'rw'}"
+    path = address.path
 
     def connect() -> sqlite3.Connection:
-        # isolation_level None: sqlite3 begins no transaction by itself, `_begin` does
-        connection = sqlite3.connect(
-            file, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        connection = _open(path, "rwc" if create else "rw")
         connection.execute(f"PRAGMA foreign_keys = {int(foreign_keys)}")
         # with the WAL a crash of the machine can lose the last rows but damages nothing, and
         # the folders of the trials hold what those rows said
@@ -46,6 +45,56 @@ def make_engine(address: Address, create: bool = False, foreign_keys: bool = Tru
     engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    # isolation_level None: sqlite3 begins no transaction by itself, `_begin` does
+    file = f"file:{quote(bytes(path))}?mode={mode}"
+    return sqlite3.connect(
+        file, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+
+
+class Presence:
+    """A connection to a SQLite file that only is there, so that no transaction's connection is the last.
+
+    The last one to leave moves the write-ahead log into the file, waits twice for the disk and
+    deletes two files: more than half of what filing a trial costs. SQLite forbids a connection to
+    cross a fork (https://www.sqlite.org/howtocorrupt.html, 2.6), so it is closed before any.
+    """
+
+    _all: ClassVar[weakref.WeakSet[Presence]] = weakref.WeakSet()
+    _watching: ClassVar[bool] = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def ensure(self) -> None:
+        """Be there; a file that cannot be opened is left to the transaction, which says why."""
+        if self._connection is not None:
+            return
+        if not Presence._watching:
+            Presence._watching = True
+            os.register_at_fork(before=_leave_before_fork)
+        with suppress(sqlite3.Error):
+            self._connection = _open(self._path, "rw")
+            Presence._all.add(self)
+            self._connection.execute("PRAGMA schema_version").fetchone()  # only who has read is there
+
+    def close(self) -> None:
+        """Leave; `ensure` comes back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _leave_before_fork() -> None:
+    for presence in list(Presence._all):
+        presence.close()
 
 
 def _postgresql(address: Address) -> Engine:

@@ -106,13 +106,26 @@ def _summary(row: Row[Any], metrics: dict[str, float], tags: list[str]) -> Summa
 
 def _page(query: Query) -> Select[Any]:
     """The rows of a page, joined to what they name; outer joins, so that `trials` leads the plan."""
-    columns = (schema.trials, schema.projects.c.name.label("project_name"), _PARAMS.label("params"))
-    question = select(*columns).select_from(_NAMED).where(*_conditions(query))
     column = _sorted_by(query.sort.removeprefix("-"))
     descending = query.sort.startswith("-")
+    chosen = _conditions(query)
     if query.after is not None:
-        question = question.where(_beyond(column, descending, query.after))
-    return question.order_by(*_order(column, descending)).limit(query.limit)
+        chosen.append(_beyond(column, descending, query.after))
+    order = _order(column, descending)
+    if query.limit is not None and column is not _T.started:
+        # no index has this order: what is sorted are numbers of rows, not rows with all their texts
+        if query.project is not None and query == Query(**_only_page(query)):
+            # nearly every row: read in the order in which they lie, not by an index of the project
+            chosen[0] = _T.project + 0 == project_of(query.project)
+        page = select(_T.seq).select_from(_NAMED).where(*chosen).order_by(*order).limit(query.limit)
+        chosen = [_T.seq.in_(page.correlate(None))]
+    columns = (schema.trials, schema.projects.c.name.label("project_name"), _PARAMS.label("params"))
+    return select(*columns).select_from(_NAMED).where(*chosen).order_by(*order).limit(query.limit)
+
+
+def _only_page(query: Query) -> dict[str, Any]:
+    """What of the question is no filter, and the project."""
+    return {name: getattr(query, name) for name in ("project", "sort", "limit", "after")}
 
 
 def _sorted_by(name: str) -> ColumnElement[Any]:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, select, update
 from mitosis.errors import StoreRefused
 from mitosis.store import load, query, record, schema, setup, variants
 from mitosis.store.address import Address, display_url, password_in, read
-from mitosis.store.connect import make_engine, transaction
+from mitosis.store.connect import Presence, make_engine, transaction
 from mitosis.store.digests import DigestCache
 from mitosis.store.rows import project_id
 from mitosis.store.values import Query, SweepRecord, VariantUse
@@ -37,6 +37,7 @@ class Store:
         self._engine: Engine | None = None
         self._process = 0
         self._cache: DigestCache | None = None
+        self._presence = Presence(address.path) if address.path is not None else None
 
     @classmethod
     def open(cls, url: str | Path) -> Store:
@@ -81,6 +82,8 @@ class Store:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+        if self._presence is not None:
+            self._presence.close()
 
     @property
     def url(self) -> str:
@@ -264,6 +267,8 @@ class Store:
 
     @contextmanager
     def _transaction(self, write: bool = False) -> Iterator[Connection]:
+        if write and self._presence is not None:
+            self._presence.ensure()
         with transaction(self._own_engine(), self._address, write) as connection:
             if write:
                 setup.check_current(connection, self._address)
