@@ -46,7 +46,7 @@ class Room:
 
 VALUES = words("errors trial")
 CORE = VALUES | words("folder identity")
-LAUNCHER = words("gate launch closing settle settings recipe request display")  # the story of a trial, a page for each part of it
+LAUNCHER = words("gate launch closing settle settings recipe request display audit")  # the story of a trial, a page for each part of it
 
 # The table of the design, section 4. The longest name that a module's own begins with is its room:
 # `capture.code` for mitosis/capture/code.py, else `capture`; "" is mitosis/__init__.py.
@@ -59,7 +59,7 @@ ROOMS = {
     "folder": Room(ours=VALUES),
     "compare": Room(ours=VALUES, inner=words("numpy scipy")),
     "capture": Room(ours=CORE),
-    "capture.code": Room(ours=CORE | words("capture"), inner=words("git")),
+    "capture.history": Room(inner=words("git")),
     "capture.environment": Room(ours=CORE, inner=words("threadpoolctl")),
     "capture.inputs": Room(ours=CORE),
     "notebook": Room(ours=CORE, doors=words("nbformat")),
@@ -76,6 +76,7 @@ ROOMS = {
     "settle": Room(ours=CORE | words("capture store closing settings")),
     "request": Room(ours=words("settings trial")),
     "display": Room(ours=words("gate request trial")),
+    "audit": Room(ours=CORE | words("capture store")),
     "recipe": Room(ours=CORE | words("capture store")),
     "launch": Room(ours=CORE | LAUNCHER | words("capture notebook store")),
     "app": Room(ours=VALUES | words("identity launch gate settings request display"), doors=words("hydra omegaconf")),
@@ -264,8 +265,8 @@ def test_imports_follow_the_table() -> None:
         ("capture.inputs", "from mitosis.store import Store", True),
         ("capture.inputs", "from ..store.store import Store", True),
         ("capture.inputs", "from .environment import collect", False),
-        ("capture.code", "import git", True),
-        ("capture.code", "def f():\n    import git", False),
+        ("capture.history", "import git", True),
+        ("capture.history", "def f():\n    import git", False),
         ("capture.environment", "def f():\n    import git", True),
         ("notebook.document", "from nbconvert import HTMLExporter", True),
         ("launch", "def f():\n    import sqlalchemy.exc", True),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import click
 
 from mitosis import identity
 from mitosis.cli import answers, locate, text
 from mitosis.folder import TrialFolder
-from mitosis.trial import JSON, FileRecord, Remark, Trial
+from mitosis.trial import JSON, CodeState, FileRecord, Remark, Trial
 
 
 @click.command()
@@ -42,6 +43,7 @@ def _lines(trial: Trial) -> Iterator[str]:
         "entry point": f"{spec.module}:{spec.function}",
         "parameter set": text.short(spec.param_set.digest),
         "commit": f"{spec.code.commit}{' (dirty)' if spec.code.dirty else ''}",
+        "": _told(spec.code),
         "code identity": text.short(outcome.code_identity) if outcome else "",
         "branch": spec.code.branch or "(detached)",
         "started": spec.started_at,
@@ -79,6 +81,14 @@ def _files(records: tuple[FileRecord, ...]) -> str:
     """The first paths and a count."""
     named = " ".join(r.path for r in records[:5])
     return f"{named} and {len(records) - 5} more" if len(records) > 5 else named
+
+
+def _told(code: CodeState) -> str:
+    """The commit's own first line, author and date, where its repository is here."""
+    from mitosis.capture import history
+
+    found = history.told(Path(code.repository), code.commit)
+    return f"{found.summary} ({found.author}, {text.local(found.at)})" if found is not None else ""
 
 
 def _notes(trial: Trial) -> tuple[Remark, ...]:

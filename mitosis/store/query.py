@@ -114,18 +114,13 @@ def _page(query: Query) -> Select[Any]:
     order = _order(column, descending)
     if query.limit is not None and column is not _T.started:
         # no index has this order: what is sorted are numbers of rows, not rows with all their texts
-        if query.project is not None and query == Query(**_only_page(query)):
-            # nearly every row: read in the order in which they lie, not by an index of the project
-            chosen[0] = _T.project + 0 == project_of(query.project)
+        if query == Query(project=query.project, sort=query.sort, limit=query.limit, after=query.after):
+            # nearly every row: SQLite shall read them by their start, much as they lie on the disk
+            chosen.append(_T.started > -(2**62))
         page = select(_T.seq).select_from(_NAMED).where(*chosen).order_by(*order).limit(query.limit)
         chosen = [_T.seq.in_(page.correlate(None))]
     columns = (schema.trials, schema.projects.c.name.label("project_name"), _PARAMS.label("params"))
     return select(*columns).select_from(_NAMED).where(*chosen).order_by(*order).limit(query.limit)
-
-
-def _only_page(query: Query) -> dict[str, Any]:
-    """What of the question is no filter, and the project."""
-    return {name: getattr(query, name) for name in ("project", "sort", "limit", "after")}
 
 
 def _sorted_by(name: str) -> ColumnElement[Any]:
@@ -304,3 +299,15 @@ def jobs(connection: Connection, name: str) -> tuple[dict[Status, int], int]:
         else:
             skipped += number
     return counts, skipped
+
+
+def integrity(connection: Connection) -> list[str]:
+    """SQLite's own findings on its pages and references; a server checks its pages itself."""
+    if connection.dialect.name != "sqlite":
+        return []
+    pages = [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check") if row[0] != "ok"]
+    orphans = [
+        f"a row of {row[0]} refers to a row of {row[2]} that is not there"
+        for row in connection.exec_driver_sql("PRAGMA foreign_key_check")
+    ]
+    return [str(line) for line in pages] + orphans

@@ -249,6 +249,11 @@ class Store:
         with self._transaction() as connection:
             return variants.history(connection, project)
 
+    def integrity(self) -> list[str]:
+        """What the database itself finds wrong with its file and its references; empty where nothing is."""
+        with self._transaction() as connection:
+            return query.integrity(connection)
+
     def digests(self) -> DigestCache:
         """The cache of digests of input files; written at the latest by `close`."""
         if self._cache is None:

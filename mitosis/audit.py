@@ -1,0 +1,198 @@
+"""Holds the store against the folders and the repository: damage, orphans, a store made anew, a merge."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mitosis.capture import git, inputs
+from mitosis.errors import MitosisError, Refused
+from mitosis.folder import TrialFolder, trial_folders
+from mitosis.trial import Failure, Outcome, Remark, Status, Trial, from_plain, utc_now
+
+if TYPE_CHECKING:
+    from mitosis.store import Store
+
+_PAGE = 500  # trials that are read at once
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an audit found: how much it looked at, what it brought in, and the damage."""
+
+    trials: int
+    files: int
+    adopted: tuple[str, ...]  # ids of trials whose folder had no row
+    damage: tuple[Remark, ...]
+
+
+def audit(store: Store, root: Path, repository: Path | None, tell: Callable[[int], None]) -> Audit:
+    """Check every trial of the store against its folder, every folder against the store, the store itself.
+
+    A folder without a row is brought in, as is any end that only the folder knows. `tell` is called
+    with the number of trials that have been looked at.
+    """
+    adopted = tuple(bring_in(store, root))
+    damage = [Remark("store_damaged", line, store.url) for line in store.integrity()]
+    commits: dict[str, str] = {}
+    trials = files = 0
+    for trial in every(store):
+        trials += 1
+        tell(trials)
+        if trial.status is Status.RUNNING:
+            continue  # on another host, or alive
+        if repository is not None and trial.spec.code.repository == str(repository):
+            commits.setdefault(trial.spec.code.commit, trial.id)
+        looked, wrong = _folder(trial)
+        files += looked
+        damage += wrong
+    if repository is not None:
+        damage += _commits(repository, commits)
+    return Audit(trials, files, adopted, tuple(damage))
+
+
+def every(store: Store) -> Iterator[Trial]:
+    """All trials of the store, newest first, a page at a time."""
+    from mitosis.store import Query
+
+    after: str | None = None
+    while page := store.find(Query(limit=_PAGE, after=after)):
+        for line in page:
+            yield store.get(line.id)
+        after = page[-1].id
+
+
+def _folder(trial: Trial) -> tuple[int, list[Remark]]:
+    """How many files of the trial were digested, and what is wrong with them."""
+    folder = TrialFolder(trial.spec.folder)
+    if not folder.path.is_dir():
+        return 0, [Remark("folder_gone", f"the folder of trial {trial.id} is not there", str(folder.path))]
+    wrong = []
+    document = folder.read_json(folder.trial_json)
+    try:
+        written = from_plain(Trial, document)
+    except (KeyError, TypeError, ValueError):
+        wrong.append(
+            Remark("file_damaged", f"trial.json of {trial.id} cannot be read", str(folder.trial_json))
+        )
+    else:
+        if written.id != trial.id or written.status is not trial.status:
+            what = f"trial.json says {written.id} {written.status.value}, the store {trial.status.value}"
+            wrong.append(Remark("row_differs", what, str(folder.trial_json)))
+    digests = trial.outcome.files if trial.outcome is not None else {}
+    for name, digest in digests.items():
+        path = folder.path / name
+        try:
+            same = inputs.digest(path) == digest
+        except MitosisError:
+            wrong.append(Remark("file_gone", f"a file of trial {trial.id} is not there", str(path)))
+            continue
+        if not same:
+            wrong.append(
+                Remark("file_damaged", f"a file of trial {trial.id} is not what was written", str(path))
+            )
+    return len(digests), wrong
+
+
+def _commits(repository: Path, commits: dict[str, str]) -> list[Remark]:
+    """The recorded commits that git has lost."""
+    if not commits:
+        return []
+    wanted = "".join(f"{commit}\n" for commit in commits).encode()
+    answer = git.attempt(repository, "cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=wanted)
+    held = {line.split()[0] for line in answer.stdout.decode().splitlines() if line.endswith(" commit")}
+    return [
+        Remark("commit_gone", f"git has lost commit {commit}, which trial {trial} ran", str(repository))
+        for commit, trial in commits.items()
+        if commit not in held
+    ]
+
+
+def bring_in(store: Store, root: Path) -> Iterator[str]:
+    """Give a row to every folder below `root` that has none; yields the ids.
+
+    A trial that never ended, and whose launcher left no row, is `lost`.
+    """
+    for folder in trial_folders(root):
+        trial = _read(folder)
+        if trial is not None and store.adopt(trial):
+            yield trial.id
+
+
+def _read(folder: TrialFolder) -> Trial | None:
+    """The trial as its trial.json tells it, at the place where the folder is now; None: it cannot be read."""
+    from dataclasses import replace
+
+    document = folder.read_json(folder.trial_json)
+    try:
+        trial = from_plain(Trial, document)
+    except (KeyError, TypeError, ValueError):
+        return None
+    trial = replace(trial, spec=replace(trial.spec, folder=str(folder.path)))
+    if trial.outcome is not None:
+        return trial
+    ended = folder.read_json(folder.outcome)
+    try:
+        outcome = from_plain(Outcome, ended)
+    except (KeyError, TypeError, ValueError):
+        reason = "the folder of this trial has no outcome"
+        outcome = Outcome(Status.LOST, utc_now(), error=Failure("lost", reason))
+    return replace(trial, outcome=outcome)
+
+
+def rebuild(root: Path, database: Path) -> int:
+    """Make the SQLite store of `root` anew from the folders alone; returns the number of trials.
+
+    The old file is kept beside it with the ending `.old`. Raises Refused where the new one cannot be made.
+    """
+    from mitosis.store import Store
+
+    fresh = database.with_name(f"{database.name}.rebuilt")
+    _remove(fresh)
+    with Store.open(str(fresh)) as store:
+        number = sum(1 for _ in bring_in(store, root))
+    try:
+        if database.exists():
+            database.replace(database.with_name(f"{database.name}.old"))
+        for ending in ("-wal", "-shm"):
+            database.with_name(database.name + ending).unlink(missing_ok=True)
+        fresh.replace(database)
+    except OSError as error:
+        raise Refused(
+            f"the store {database} cannot be replaced: {error}", "make its directory writable"
+        ) from error
+    finally:
+        _remove(fresh)
+    return number
+
+
+def _remove(database: Path) -> None:
+    for ending in ("", "-wal", "-shm", ".lock"):
+        database.with_name(database.name + ending).unlink(missing_ok=True)
+
+
+def merge(store: Store, root: Path, other: Path) -> list[str]:
+    """Copy the trials of another root that the store does not know, and file them; returns their ids."""
+    if not other.is_dir():
+        raise Refused(
+            f"there is no directory {other}", "name the root of the other trials: mitosis check --merge DIR"
+        )
+    merged = []
+    for folder in trial_folders(other):
+        trial = _read(folder)
+        if trial is None:
+            continue
+        target = TrialFolder.locate(root, trial.spec.experiment, trial.id)
+        if target.path.exists():
+            continue
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.path.with_name(f".new-{trial.id}")
+        shutil.copytree(folder.path, aside, symlinks=True)
+        aside.rename(target.path)
+        moved = _read(target)
+        if moved is not None and store.adopt(moved):
+            merged.append(trial.id)
+    return merged

@@ -1,0 +1,77 @@
+"""`mitosis check`: holds the store against the folders, and makes either whole again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from mitosis import audit
+from mitosis.cli import answers, locate, text
+from mitosis.errors import Refused
+from mitosis.trial import plain
+
+DAMAGED = 2  # the exit code
+
+
+@click.command()
+@click.option("--rebuild", is_flag=True, help="Make the SQLite store anew from the folders alone.")
+@click.option(
+    "--merge", metavar="ROOT", type=click.Path(path_type=Path), help="Bring in another root's trials."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+@locate.store_option
+def command(rebuild: bool, merge: Path | None, as_json: bool, url: str | None) -> int:
+    """Verify the store, every file of every trial, and that git still has every commit.
+
+    Dead trials are closed and folders without a row are brought in. Exit code 0: clean; 2: damage.
+    """
+    address = locate.url_of(url)
+    root = _root(address)
+    if rebuild:
+        database = Path((address or "").removeprefix("sqlite:///"))
+        if not address or "://" in address.removeprefix("sqlite:///"):
+            raise Refused(
+                "only a SQLite store can be made anew from the folders", "restore the server's backup"
+            )
+        print(f"made {database} anew from {audit.rebuild(root, database)} folders", file=sys.stderr)
+    with locate.opened(url) as store:
+        if store is None:
+            found = audit.Audit(0, 0, (), ())
+        else:
+            merged = audit.merge(store, root, merge.absolute()) if merge is not None else []
+            if merge is not None:
+                print(f"brought in {len(merged)} trials of {merge}", file=sys.stderr)
+            found = audit.audit(store, root, locate.repository(), _progress)
+    if as_json:
+        answers.emit(plain(found))
+    else:
+        _tell(found)
+    return DAMAGED if found.damage else 0
+
+
+def _root(address: str | None) -> Path:
+    left = locate.root_of(address) if address else None
+    if left is not None:
+        return Path(left)
+    if address and address.startswith("sqlite:///"):
+        return Path(address.removeprefix("sqlite:///")).parent
+    top = locate.repository()
+    if top is None:
+        raise Refused("no root of trials was found", "run this in the repository of your experiments")
+    return top / "trials"
+
+
+def _progress(number: int) -> None:
+    if sys.stderr.isatty() and number % 100 == 0:
+        print(f"\r{number} trials checked", end="", file=sys.stderr, flush=True)
+
+
+def _tell(found: audit.Audit) -> None:
+    for remark in found.damage:
+        print(f"{remark.kind}: {text.safe(remark.what)} ({text.safe(remark.where)})")
+    if found.adopted:
+        print(f"brought in {len(found.adopted)} folders that had no row")
+    verdict = f"{len(found.damage)} damaged" if found.damage else "clean"
+    print(f"{found.trials} trials, {found.files} files: {verdict}")
