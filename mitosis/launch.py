@@ -17,7 +17,7 @@ from mitosis.errors import MitosisError
 from mitosis.folder import TrialFolder, announced
 from mitosis.gate import Verdict, open_store
 from mitosis.request import Request
-from mitosis.settings import Rerun, Verify, WorkingDirectory
+from mitosis.settings import Kernel, Rerun, Verify, WorkingDirectory
 from mitosis.trial import (
     CodeState,
     Failure,
@@ -177,7 +177,7 @@ def _execute(
     spec: TrialSpec, request: Request, folder: TrialFolder, verdict: Verdict, display: Display
 ) -> Outcome:
     """Run the notebook in a fresh kernel; what goes wrong becomes the outcome, it does not raise."""
-    from mitosis.notebook import document, execute, report
+    from mitosis.notebook import document, execute, forking, report
 
     settings = request.settings
     roots = source_roots(spec.code, settings.source_roots)
@@ -191,6 +191,7 @@ def _execute(
     )
     guard = {
         "folder": str(folder.path),
+        "repository": spec.code.repository,
         "tree": spec.code.tree,
         "source_roots": roots,
         "private": [verdict.root, str(code.git_common_dir(Path(spec.code.repository)))],
@@ -212,6 +213,11 @@ def _execute(
             guard=json.dumps(guard),
             call=lambda by_keyword: document.call(spec.seed, plan, by_keyword=by_keyword),
             timeout=settings.timeout,
+            manner=forking.Manner(
+                fork=settings.kernel is Kernel.fork and forking.available(),
+                preload=tuple(settings.preload),
+                ahead=spec.sweep is not None,
+            ),
             stream=stream,
             beat=functools.partial(_beat, verdict.store, spec.id),
         )

@@ -35,6 +35,13 @@ class OnTaint(Enum):
     fail = "fail"
 
 
+class Kernel(Enum):
+    """How a trial's kernel is made: forked from a server that has imported all it needs, or started anew."""
+
+    fork = "fork"  # where the system cannot fork safely (macOS), a fresh one is started
+    fresh = "fresh"
+
+
 class Verify(Enum):
     """Whether a second run in another fresh kernel has to give the very same result."""
 
@@ -62,6 +69,8 @@ class Settings:
     share: list[str] = field(default_factory=list)  # ignored files and directories that a checkout links
     source_roots: list[str] = field(default_factory=list)  # after the repository's top and src/
     cwd: WorkingDirectory = WorkingDirectory.repository
+    kernel: Kernel = Kernel.fork
+    preload: list[str] = field(default_factory=list)  # installed modules that a forked kernel has imported
     rerun: Rerun = Rerun.always
     resume: str | None = None  # the id of a sweep that goes on: its jobs keep their numbers
     timeout: float | None = None  # seconds from the call of `run`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
@@ -44,7 +46,7 @@ class _Part:
     declared: tuple[tuple[str, Any], ...]  # the group choices that its own defaults list makes
 
 
-_cache: dict[tuple[str, ...], tuple[Variant, ...]] = {}
+_cache: dict[tuple[object, ...], tuple[Variant, ...]] = {}
 
 
 def chosen(hydra: DictConfig) -> Chosen:
@@ -54,13 +56,28 @@ def chosen(hydra: DictConfig) -> Chosen:
     jobs of one sweep with the same choices share it.
     """
     loader = GlobalHydra.instance().config_loader()
-    words = [*hydra.overrides.hydra, *hydra.overrides.task]
-    found = loader.compute_defaults_list(hydra.job.config_name, words, RunMode.RUN)
-    values = [o for o in found.config_overrides if not o.is_hydra_override()]
-    groups = tuple(w for w in hydra.overrides.task if w not in {o.input_line for o in values})
-    if groups not in _cache:
-        _cache[groups] = _variants(_load(loader, found.defaults, found.overrides.known_choices))
-    return Chosen(label(_cache[groups], values), _cache[groups])
+    key = (
+        id(loader),
+        str(hydra.job.config_name),
+        *((group, str(option)) for group, option in hydra.runtime.choices.items()),
+        *(word for word in hydra.overrides.task if word.startswith("~")),  # a group may be taken out
+    )
+    if key not in _cache:
+        words = [*hydra.overrides.hydra, *hydra.overrides.task]
+        found = loader.compute_defaults_list(hydra.job.config_name, words, RunMode.RUN)
+        _cache[key] = _variants(_load(loader, found.defaults, found.overrides.known_choices))
+    return Chosen(label(_cache[key], _values(hydra)), _cache[key])
+
+
+def _values(hydra: DictConfig) -> list[Override]:
+    """The overrides of the command line that give a parameter a value, or take one out."""
+    key = re.compile(rf"[+~]*{MAIN_GROUP}[.=]|[+~]+{MAIN_GROUP}$")
+    words = [
+        w
+        for w in hydra.overrides.task
+        if key.match(w) and w.lstrip("+~").partition("=")[0] not in hydra.runtime.choices
+    ]
+    return OverridesParser.create().parse_overrides(words) if words else []
 
 
 def label(variants: Iterable[Variant], values: Iterable[Override]) -> str:

@@ -12,6 +12,9 @@ from mitosis.errors import MitosisError, Refused
 
 DONE, REFUSED, UNSUCCESSFUL, FAULT, INTERRUPTED = 0, 1, 2, 3, 130
 
+_NO_RUN = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "hydra/launcher")
+"""Words of a command line that runs nothing, or nothing here."""
+
 COMMANDS = {
     "init": "make a directory with a first experiment, ready to run",
     "ls": "list trials, newest first",
@@ -81,6 +84,10 @@ def _dispatch(words: list[str]) -> int:
     if sys.platform == "win32":
         raise Refused("mitosis does not run on Windows yet: nobody has tested it", "use Linux, macOS or WSL")
     _refuse_mistyped(words[0])
+    if not any(word.partition("=")[0] in _NO_RUN for word in words):
+        from mitosis.notebook import forking
+
+        forking.prestart()  # the kernel boots beside Hydra, git and the store
     from mitosis.app import main as app
     from mitosis.cli.terminal import Terminal
 

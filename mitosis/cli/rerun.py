@@ -22,9 +22,12 @@ from mitosis.trial import Status, Trial
 @locate.store_option
 def command(trial: str, as_json: bool, url: str | None) -> int:
     """Run the parameters and the seed of TRIAL again, with the code and the input data of today."""
+    from mitosis.notebook import forking
+
     with locate.required(url, trial) as store:
         found = store.get(trial)
         address = store.url
+    forking.prestart()
     top = locate.repository()
     if top is None:
         raise TrialNotFound(

@@ -45,11 +45,12 @@ NEEDED = (
     "ipykernel.debugger",
     "ipykernel.ipkernel",
     "ipykernel.kernelapp",
+    "mitosis.kernel.guard",
     "pdb",
     "runpy",
     "tornado.platform.asyncio",
 )
-"""What a kernel has imported when it is ready; importing it all here leaves nothing of it to the child."""
+"""What a kernel of a trial has imported before any code of the user's; here, it is imported once for all."""
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _HIGH = 200  # file descriptors from here on are out of the way of those that a kernel opens itself
@@ -166,7 +167,9 @@ class Server:
 
     def _start(self, order: Order, lifeline: socket.socket, gate: int) -> Order | None:
         every = set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
-        signal.pthread_sigmask(signal.SIG_BLOCK, every)  # a signal that the child hears before it is one is lost
+        signal.pthread_sigmask(
+            signal.SIG_BLOCK, every
+        )  # a signal that the child hears before it is one is lost
         server = os.getpid()
         pid = os.fork()
         if pid:
@@ -269,6 +272,8 @@ def _import(preload: Sequence[str]) -> str:
     """Import what kernels need and what the user wants in all of them; returns why that cannot be."""
     for name in NEEDED:
         importlib.import_module(name)
+    # the first cell compiles the regular expressions of Python's tokenizer, which are kept
+    importlib.import_module("IPython.core.inputtransformer2").TransformerManager().transform_cell("x = 1\n")
     if not preload:
         return ""
     # as ipykernel sets it before any cell can import matplotlib

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mitosis.kernel import contract, loading, lookup, places, unseeded, watch
+from mitosis.kernel import contract, loading, lookup, notes, places, relay, unseeded, unseen, watch
 
 OUTCOME = "outcome.json"
 RESULT = "result.pkl"
@@ -39,15 +39,18 @@ _watch: _Watch | None = None
 def begin(options: str) -> None:
     """Begin to watch over a trial; `options` is JSON.
 
-    folder: of the trial. tree: where the code comes from. source_roots: first on sys.path.
-    figure_formats: of matplotlib's figures. private: directories whose files are no inputs.
-    observe_inputs: whether files that are opened are noted.
+    folder: of the trial. repository: of the experiment. tree: where its code comes from. source_roots:
+    first on sys.path. figure_formats: of matplotlib's figures. private: directories whose files are no
+    inputs. observe_inputs: whether files that are opened are noted.
     """
     global _watch
     given = json.loads(options)
     _watch = _Watch(folder=Path(given["folder"]))
     _prefer(given["source_roots"])
-    loading.install()
+    own = [given["tree"], given.get("repository", ""), *given["source_roots"]]
+    relay.begin(given["folder"])
+    notes.begin(places.code(*own))
+    loading.install(*own)
     unseeded.install()
     shell = _shell()
     shell.events.register("pre_run_cell", _before_cell)
@@ -59,7 +62,12 @@ def begin(options: str) -> None:
 
     figures.name_by_title(shell)
     if given["observe_inputs"]:
-        watch.begin(places.not_inputs(*given["private"]), given["tree"])
+        border = places.data(*given["private"], own=[*own, given["folder"]])
+        watch.begin(border, {**unseen.EVENTS, "chance": unseeded.drawn})
+    else:
+        notes.add(
+            "unobserved", "the files that the experiment reads were not observed", "mitosis.observe_inputs"
+        )
 
 
 def _shell() -> Any:
@@ -239,13 +247,14 @@ def _write(outcome: dict[str, Any]) -> None:
     outcome["finished_at"] = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     watch.end()
     loaded = loading.modules()
-    inputs, outputs = watch.files({module["path"] for module in loaded})
+    inputs, outputs = watch.files(loading.is_unchanged)
+    unseen.workers()
     outcome["seen"] = {"modules": loaded, "inputs": inputs, "outputs": outputs}
     outcome["seen"]["lookups"] = lookup.found()
     outcome |= {
         "seconds": _watch.seconds,
         "cpu_seconds": _watch.cpu_seconds,
-        "notes": [*_watch.notes, *unseeded.notes()],
+        "notes": [*_watch.notes, *notes.found()],
     }
     _replace(_watch.folder / OUTCOME, json.dumps(outcome).encode())
     _watch.written = True

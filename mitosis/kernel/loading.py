@@ -1,28 +1,31 @@
 """Loads the user's modules from their source alone, and remembers which bytes each was made of.
 
 Bytecode is never read or written for them: a stale file in `__pycache__` cannot run in place of the
-source, and nothing appears beside it. Installed distributions keep theirs, by Python's own finders.
+source, and nothing appears beside it. Installed distributions keep theirs.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import linecache
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from importlib.machinery import (
-    EXTENSION_SUFFIXES,
-    SOURCE_SUFFIXES,
     ExtensionFileLoader,
-    FileFinder,
     SourceFileLoader,
     SourcelessFileLoader,
 )
 from typing import Any
 
-from mitosis.kernel import places
+from mitosis.kernel import relay, watch
+from mitosis.kernel.places import Border, code
 
-_loaded: dict[str, str] = {}  # path of a source: blob id of the bytes that were compiled
+_loaded: dict[str, dict[str, str]] = {}  # path of a source: {blob id of bytes that were compiled: module}
+_border: Border | None = None
+_compiling = threading.local()  # .path: the source that this thread compiles
 
 
 def blob(content: bytes, algorithm: str = "sha1") -> str:
@@ -30,70 +33,135 @@ def blob(content: bytes, algorithm: str = "sha1") -> str:
     return hashlib.new(algorithm, b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-class SourceAlone(SourceFileLoader):
-    """Python's loader of sources, for which no bytecode exists."""
+def install(*own: str) -> None:
+    """Let Python's loader of sources keep a list, and use no bytecode, outside of Python's own directories.
 
-    def path_stats(self, path: str) -> Mapping[str, Any]:
-        """Without a time of the source Python neither reads nor writes bytecode (importlib's contract)."""
-        raise OSError(f"no bytecode is used for {path}")
+    `own` are the user's directories, which count wherever they lie. The loader's methods are wrapped, so
+    that every way to it is seen: imports, `runpy`, `importlib.util.spec_from_file_location`, hooks of others.
+    """
+    global _border
+    begun, _border = _border is not None, code(*own)
+    if begun:
+        return
+    path_stats, get_data, get_code = (
+        SourceFileLoader.path_stats,
+        SourceFileLoader.get_data,
+        SourceFileLoader.get_code,
+    )
 
-    def get_data(self, path: str) -> bytes:
-        """The bytes of the source, remembered by their blob id."""
-        content = super().get_data(path)
-        if path.endswith(tuple(SOURCE_SUFFIXES)):
-            _loaded[path] = blob(content)
+    def stats_of_source(self: SourceFileLoader, path: str) -> Mapping[str, Any]:
+        if _is_users(path):  # without a time of the source Python neither reads nor writes bytecode
+            raise OSError(f"no bytecode is used for {path}")
+        return path_stats(self, path)
+
+    def data_of_source(self: SourceFileLoader, path: str) -> bytes:
+        if getattr(_compiling, "path", None) != path:
+            return get_data(self, path)
+        content = watch.unnoted(path, lambda: get_data(self, path))
+        _remember(self.name, os.path.abspath(path), content)  # noqa: PTH100 - importlib speaks in texts
         return content
 
+    def code_of_source(self: SourceFileLoader, fullname: str) -> Any:
+        path = self.get_filename(fullname)
+        _compiling.path = path if _is_users(path) else None
+        try:
+            return get_code(self, fullname)
+        finally:
+            _compiling.path = None
 
-def install() -> None:
-    """Let every directory outside of Python's own be searched by a finder that uses `SourceAlone`."""
-    ours = places.python()
+    for name, wrapped in (
+        ("path_stats", stats_of_source),
+        ("get_data", data_of_source),
+        ("get_code", code_of_source),
+    ):
+        setattr(SourceFileLoader, name, wrapped)
 
-    def hook(path: str) -> FileFinder:
-        directory = os.path.abspath(path or os.getcwd())  # noqa: PTH100, PTH109 - importlib speaks in texts
-        if (directory + os.sep).startswith(ours) or not os.path.isdir(directory):  # noqa: PTH112
-            raise ImportError("Python's own finder does it", path=path)
-        return FileFinder(
-            path,
-            (ExtensionFileLoader, EXTENSION_SUFFIXES),
-            (SourceAlone, SOURCE_SUFFIXES),
-            (SourcelessFileLoader, [".pyc"]),
-        )
 
-    sys.path_hooks.insert(0, hook)
-    sys.path_importer_cache.clear()
+def _is_users(path: str) -> bool:
+    return _border is not None and not _border.beyond(os.path.abspath(path))  # noqa: PTH100
+
+
+def _remember(name: str, path: str, content: bytes) -> None:
+    identity = blob(content)
+    _loaded.setdefault(path, {})[identity] = name
+    relay.tell("module", [path, identity, name])
+    try:
+        lines = importlib.util.decode_source(content).splitlines(keepends=True)
+    except (SyntaxError, UnicodeDecodeError):
+        return  # the import will say so
+    # What tracebacks show and `inspect` gives is then what was loaded, whatever the file says by now.
+    linecache.cache[path] = (len(content), None, lines, path)
+
+
+def is_unchanged(path: str) -> bool:
+    """Was `path` loaded as a module, and does the file still hold what was loaded."""
+    return path in _loaded and _blob_now(path) in _loaded[path]
 
 
 def modules() -> list[dict[str, str]]:
-    """Every loaded module that is neither Python's nor of an installed distribution, nor the guard.
+    """Every module that was loaded and is neither Python's nor of an installed distribution, nor the guard.
 
-    Each as `{name, path, blob, kind}`; kind is source, built (an extension module, with the SHA-256 of its
-    file), sourceless, or unwatched (loaded by other means: the blob is of the file as it is now).
+    Each as `{name, path, blob, kind}`, more than once where it was loaded with different contents; those
+    that are not in `sys.modules` any more, and those of forked children, included. kind is source; built (an
+    extension module, with the SHA-256 of its file); sourceless; archived (the path and blob are the zip
+    file's); or unwatched (loaded by other means: the blob is of the file as it is now).
     """
-    ours = places.python()
+    for kind, content in relay.told():
+        if kind == "module":
+            path, identity, name = content
+            _loaded.setdefault(path, {}).setdefault(identity, name)
     found = []
-    for name, module in sorted(sys.modules.items()):
-        spec = getattr(module, "__spec__", None)
-        origin = getattr(spec, "origin", None) or getattr(module, "__file__", None)
-        if not isinstance(origin, str) or not os.path.isabs(origin) or _of_guard(name):  # noqa: PTH117
+    listed: set[str] = set()
+    for name, module in sorted(sys.modules.items(), key=lambda item: item[0]):
+        entry = _described(name, module)
+        if entry is None:
             continue
-        if os.path.realpath(origin).startswith(ours) and origin.startswith(ours):
+        contents = _loaded.get(entry["path"])
+        if entry["kind"] != "source" or not contents:
+            found.append(entry)
             continue
-        loader = getattr(spec, "loader", None)
-        if isinstance(loader, ExtensionFileLoader):
-            kind, identity = "built", _digest(origin)
-        elif isinstance(loader, SourcelessFileLoader):
-            kind, identity = "sourceless", _digest(origin)
-        elif origin in _loaded:
-            kind, identity = "source", _loaded[origin]
-        else:
-            kind, identity = "unwatched", _blob_now(origin)
-        found.append({"name": name, "path": origin, "blob": identity, "kind": kind})
+        listed.add(entry["path"])
+        found += [{**entry, "blob": identity} for identity in contents]
+    for path in sorted(_loaded.keys() - listed):
+        found += [
+            {"name": name, "path": path, "blob": identity, "kind": "source"}
+            for identity, name in _loaded[path].items()
+        ]
     return found
 
 
-def _of_guard(name: str) -> bool:
-    return name in ("mitosis", "__main__") or name.startswith("mitosis.kernel")
+def _described(name: str, module: Any) -> dict[str, str] | None:
+    """The entry of one module; None for what does not count."""
+    spec = getattr(module, "__spec__", None)
+    loader = getattr(spec, "loader", None)
+    archive = getattr(loader, "archive", None)
+    origin = getattr(spec, "origin", None) or getattr(module, "__file__", None)
+    if isinstance(archive, str):
+        origin = os.path.abspath(archive)  # noqa: PTH100
+    if not isinstance(origin, str) or not os.path.isabs(origin) or name == "__main__":  # noqa: PTH117
+        return None
+    if not _is_users(origin) and not _is_users(os.path.realpath(origin)):
+        return None
+    if _of_guard(origin):
+        return None
+    if isinstance(loader, ExtensionFileLoader):
+        kind, identity = "built", _digest(origin)
+    elif isinstance(loader, SourcelessFileLoader):
+        kind, identity = "sourceless", _digest(origin)
+    elif isinstance(archive, str):
+        kind, identity = "archived", _blob_now(origin)
+    elif origin in _loaded:
+        kind, identity = "source", ""
+    else:
+        kind, identity = "unwatched", _blob_now(origin)
+    return {"name": name, "path": origin, "blob": identity, "kind": kind}
+
+
+_GUARD = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+
+
+def _of_guard(path: str) -> bool:
+    return path.startswith(_GUARD + os.sep) or path == os.path.join(os.path.dirname(_GUARD), "__init__.py")  # noqa: PTH118, PTH120
 
 
 def _digest(path: str) -> str:

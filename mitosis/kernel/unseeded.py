@@ -7,19 +7,12 @@ import random
 import sys
 import threading
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
-from mitosis.kernel import chance, places
-
-MOST = 20  # notes of one trial; a loop over many lines must not fill the record
+from mitosis.kernel import chance, notes
 
 # What these draw never reaches a result: names of temporary files, ids of messages.
-_HARMLESS = ("tempfile", "IPython", "ipykernel", "jupyter_client", "comm", "zmq", "multiprocessing", "uuid1")
-
-_notes: list[dict[str, str]] = []
-_seen: set[tuple[str, str]] = set()
-_python: tuple[str, ...] = ()
+_HARMLESS = ("tempfile", "IPython", "ipykernel", "jupyter_client", "comm", "zmq", "multiprocessing")
 
 
 def install() -> None:
@@ -28,16 +21,10 @@ def install() -> None:
     The functions are wrapped, no class is replaced. numpy's generators without a seed ask for entropy
     in one place, which is wrapped right after its import.
     """
-    global _python
-    _python = places.python()
-    plain = os.urandom
-
-    def urandom(size: int, /) -> bytes:
-        _note("the system's generator (os.urandom, secrets, SystemRandom, uuid4) was asked for numbers")
-        return plain(size)
-
-    os.urandom = urandom
-    random._urandom = urandom  # type: ignore[attr-defined]  # SystemRandom and secrets draw by this name
+    for name in ("urandom", "getrandom"):
+        if hasattr(os, name):
+            setattr(os, name, _system(getattr(os, name)))
+    random._urandom = os.urandom  # type: ignore[attr-defined]  # SystemRandom and secrets draw by this name
     seeded = random.Random.seed
 
     def seed(self: random.Random, a: Any = None, version: int = 2) -> None:
@@ -46,7 +33,24 @@ def install() -> None:
         seeded(self, a, version)
 
     random.Random.seed = seed  # type: ignore[method-assign]
+    random.seed = random._inst.seed  # it was bound to the one before
     chance.after_import("numpy.random", _numpy)
+    if sys.flags.hash_randomization and not os.environ.get("PYTHONHASHSEED", "").isdigit():
+        what = "the hashes of texts, and with them the order of sets, differ from process to process"
+        notes.add("unseeded", what, "PYTHONHASHSEED")
+
+
+def _system(plain: Callable[..., bytes]) -> Callable[..., bytes]:
+    def draw(size: int, *flags: int) -> bytes:
+        drawn()
+        return plain(size, *flags)
+
+    return draw
+
+
+def drawn(_: object = None) -> None:
+    """Note that the system's generator is asked for numbers."""
+    _note("the system's generator (os.urandom, secrets, SystemRandom, uuid4) was asked for numbers")
 
 
 def _numpy(_module: Any) -> None:
@@ -79,27 +83,5 @@ _named_already = _Once()
 
 
 def _note(what: str) -> None:
-    if _named_already.held:
-        return
-    where = _users_line(sys._getframe(2))
-    if where and (what, where) not in _seen and len(_notes) < MOST:
-        _seen.add((what, where))
-        _notes.append({"kind": "unseeded", "what": what, "where": where})
-
-
-def _users_line(frame: FrameType | None) -> str:
-    """file:line of the innermost frame of the user's; '' where what draws is harmless, or no user's."""
-    while frame is not None:
-        name = str(frame.f_globals.get("__name__", ""))
-        file = frame.f_code.co_filename
-        if name.partition(".")[0] in _HARMLESS or file.startswith("<frozen importlib"):
-            return ""  # what a library draws while it is imported (numpy's global generator) is seeded after
-        if os.path.isabs(file) and not file.startswith(_python) and not name.startswith("mitosis.kernel"):  # noqa: PTH117
-            return f"{file}:{frame.f_lineno}"
-        frame = frame.f_back
-    return ""
-
-
-def notes() -> list[dict[str, str]]:
-    """What was noted so far, as {kind, what, where}."""
-    return list(_notes)
+    if not _named_already.held:
+        notes.at_users_line("unseeded", what, _HARMLESS)

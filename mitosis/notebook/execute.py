@@ -23,6 +23,7 @@ from nbformat.v4 import new_output
 from mitosis.errors import InternalError
 from mitosis.folder import write_atomic
 from mitosis.notebook import kernels, streams
+from mitosis.notebook.forking import Manner
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -61,7 +62,7 @@ class Job:
     guard: str  # JSON for kernel.guard.begin
     call: Callable[[bool], str]  # source of the call, the seed by keyword or not
     timeout: float | None = None  # seconds from the call of the experiment
-    manner: kernels.Manner = field(default_factory=kernels.Manner)  # how the kernel is started
+    manner: Manner = field(default_factory=Manner)  # how the kernel is started
     beat: Callable[[], None] = lambda: None  # says that the trial is alive; may be slow
     stream: Callable[[str, str], None] = field(default=lambda _name, _text: None)  # (stdout | stderr, text)
 
