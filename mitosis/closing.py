@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mitosis import identity
@@ -11,6 +12,7 @@ from mitosis.errors import MitosisError, VariantRedefined
 from mitosis.folder import TrialFolder
 from mitosis.settings import OnTaint
 from mitosis.trial import (
+    JSON,
     Failure,
     LookupRecord,
     Outcome,
@@ -69,12 +71,12 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     except (MitosisError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         remark = Remark("no_report", f"the report could not be made: {error}", str(folder.html))
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
-    outcome = dataclasses.replace(outcome, files=_digests(folder))
-    trial = Trial(spec, outcome)
     try:
+        outcome = dataclasses.replace(outcome, files=_digests(folder))
+        trial = Trial(spec, outcome)
         folder.write_json(folder.outcome, plain(outcome))
         folder.write_json(folder.trial_json, plain(trial))
-    except OSError as error:  # a full disk: the row can still say what happened
+    except (MitosisError, OSError) as error:  # a full disk: the row can still say what happened
         remark = Remark("not_written", f"the folder could not be completed: {error}", spec.folder)
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
     store.finish(spec.id, outcome)
@@ -84,16 +86,27 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
 def _judged(store: Store, folder: TrialFolder, spec: TrialSpec, outcome: Outcome) -> Outcome:
     """The outcome with what is proven and what is not; where the user asked for it, a taint fails it."""
     document = folder.read_json(folder.outcome)
-    seen = document.get("seen") if isinstance(document, dict) else None
-    if not isinstance(seen, dict):
+    if not isinstance(document, dict) or "modules" in document:  # it was judged when it was closed before
         return outcome
+    outcome = _compared(store, spec, document.get("seen"), outcome)
+    failing = spec.settings.get("on_taint") == OnTaint.fail.value
+    if failing and outcome.taints and outcome.status is Status.SUCCEEDED:
+        first = outcome.taints[0]
+        reason = f"the record is not proven (mitosis.on_taint=fail): {first.what} ({first.where})"
+        return dataclasses.replace(outcome, status=Status.FAILED, error=Failure("Tainted", reason))
+    return outcome
+
+
+def _compared(store: Store, spec: TrialSpec, seen: JSON, outcome: Outcome) -> Outcome:
+    """The outcome with what the guard has `seen`, held against what the record says."""
+    began = datetime.fromisoformat(spec.started_at).timestamp()
     try:
-        found = judge.judge(spec.code, spec.inputs, seen, store.digests())
-    except (MitosisError, OSError) as error:
+        found = judge.judge(spec.code, spec.inputs, seen, store.digests(), int(began * 1e9))
+        lookups = tuple(from_plain(LookupRecord, entry) for entry in seen.get("lookups", ()))
+    except (MitosisError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         taint = Remark("not_judged", f"what the trial loaded and read could not be checked: {error}")
         return dataclasses.replace(outcome, taints=(*outcome.taints, taint))
-    lookups = tuple(from_plain(LookupRecord, entry) for entry in seen.get("lookups", ()))
-    outcome = dataclasses.replace(
+    return dataclasses.replace(
         outcome,
         modules=found.modules,
         lookups=lookups,
@@ -102,12 +115,6 @@ def _judged(store: Store, folder: TrialFolder, spec: TrialSpec, outcome: Outcome
         outputs=found.outputs,
         taints=(*outcome.taints, *found.taints, *_redefined(store, spec, lookups)),
     )
-    failing = spec.settings.get("on_taint") == OnTaint.fail.value
-    if failing and outcome.taints and outcome.status is Status.SUCCEEDED:
-        first = outcome.taints[0]
-        reason = f"the record is not proven (mitosis.on_taint=fail): {first.what} ({first.where})"
-        return dataclasses.replace(outcome, status=Status.FAILED, error=Failure("Tainted", reason))
-    return outcome
 
 
 def _redefined(store: Store, spec: TrialSpec, lookups: tuple[LookupRecord, ...]) -> list[Remark]:

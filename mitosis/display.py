@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from mitosis.gate import Sweep, Verdict
 from mitosis.request import Request
@@ -30,6 +30,19 @@ class Display(Protocol):
 
     def sweep_finished(self, verdict: Verdict) -> None:
         """Hydra has returned; what became of the jobs stands in the store."""
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write to a stream of ours; one that is closed or knows no such letter ends no trial."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except (OSError, ValueError):  # the reader of the pipe left, or the terminal is gone
+        return
 
 
 class Silent:
@@ -59,6 +72,4 @@ class Plain(Silent):
 
     def stream(self, name: str, text: str) -> None:
         """Hand the text on to the stream of the same name."""
-        stream = sys.stderr if name == "stderr" else sys.stdout
-        stream.write(text)
-        stream.flush()
+        write(sys.stderr if name == "stderr" else sys.stdout, text)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mitosis.store import Store
 
 
+FIGURE_FORMATS = ("png", "svg", "pdf", "jpeg")
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the gate found, once for the whole invocation; it travels to the workers by pickle."""
@@ -59,11 +62,12 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
     from mitosis import settle
 
     root = _root(repository, settings.root)
-    url = settings.store or os.environ.get("MITOSIS_STORE") or f"sqlite:///{root / 'mitosis.db'}"
+    _check_settings(repository, settings)
+    url = _store(repository, root, settings)
     try:
         state = _code(repository, settings)
     except DirtyRepository as error:
-        raise _named(error, repository, url) from error
+        raise _named(error, repository, url, settings.project) from error
     _others(repository)
     _make_root(repository, root)
     state = _pin(state, repository, root, settings, sweep)
@@ -101,19 +105,19 @@ def _code(repository: Path, settings: Settings) -> CodeState:
     return replace(state, project=settings.project) if settings.project is not None else state
 
 
-def _named(error: DirtyRepository, repository: Path, url: str) -> DirtyRepository:
+def _named(error: DirtyRepository, repository: Path, url: str, project: str | None) -> DirtyRepository:
     """The refusal with the trial that wrote a file which makes the tree dirty, where one did."""
     from mitosis.store.store import Store
 
+    writers: dict[str, str] = {}
     try:
         store = Store.existing(url)
+        if store is not None:
+            with store:
+                paths = [change.path for change in code.changes(repository)]
+                writers = store.writers(paths, project or code.project(repository))
     except StoreRefused:
         return error  # the tree is the first thing to mend
-    if store is None:
-        return error
-    with store:
-        paths = [change.path for change in code.changes(repository)]
-        writers = store.writers(paths, code.project(repository))
     if not writers:
         return error
     path, trial = min(writers.items())
@@ -166,9 +170,52 @@ def open_store(url: str) -> Store:
     return Store.open(url)
 
 
+def _check_settings(repository: Path, settings: Settings) -> None:
+    """Refuse a value that would silently do nothing."""
+    if settings.timeout is not None and not settings.timeout > 0:
+        todo = "give seconds, or leave it out: mitosis.timeout=3600"
+        raise ConfigurationRefused(f"mitosis.timeout={settings.timeout:g} is no time limit", todo)
+    odd = [f for f in settings.figure_formats if f not in FIGURE_FORMATS]
+    if odd or not settings.figure_formats:
+        known = ", ".join(FIGURE_FORMATS)
+        raise ConfigurationRefused(
+            f"mitosis.figure_formats does not know {', '.join(odd) or 'an empty list'}", f"it knows: {known}"
+        )
+    for name in settings.source_roots:
+        if not (repository / name).is_dir():
+            raise ConfigurationRefused(
+                f"mitosis.source_roots names {name}, which is no directory of {repository}",
+                "name directories relative to the repository's top",
+            )
+
+
+def _store(repository: Path, root: Path, settings: Settings) -> str:
+    """The store's URL. Refused: a password in the configuration, a file that git would see."""
+    from mitosis.store import password_in
+
+    if settings.store is not None and password_in(settings.store):
+        raise ConfigurationRefused(
+            "mitosis.store holds a password, which Hydra would write to disk",
+            "leave it out and give it by MITOSIS_STORE, ~/.pgpass or a service file",
+        )
+    given = settings.store or os.environ.get("MITOSIS_STORE") or str(root / "mitosis.db")
+    path = given.removeprefix("sqlite:///")
+    if "://" in path:
+        return given
+    file = Path(os.path.abspath(repository / path))  # noqa: PTH100 - no symlinks resolved
+    if file.is_relative_to(repository) and not file.is_relative_to(root):
+        raise ConfigurationRefused(
+            f"the store {file} would lie in the repository, where git sees it",
+            f"put it below the root ({root}) or outside of the repository",
+        )
+    return f"sqlite:///{file}"
+
+
 def _root(repository: Path, given: str) -> Path:
     """The absolute root. Refused: the repository's top, what holds tracked files, what lies in .git."""
-    root = Path(os.path.abspath(repository / Path(given).expanduser()))  # noqa: PTH100 - no symlinks resolved
+    if given.startswith("~"):
+        raise ConfigurationRefused(f"mitosis.root={given}: ~ is not expanded here", "write the whole path")
+    root = Path(os.path.abspath(repository / given))  # noqa: PTH100 - no symlinks resolved
     todo = "choose an untracked directory: mitosis.root=trials"
     if root == repository or root in repository.parents:
         raise ConfigurationRefused(f"mitosis.root={given} is the repository itself or holds it: {root}", todo)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mitosis import closing, identity, recipe
 from mitosis.capture import code, environment, inputs
 from mitosis.display import Display, Silent
-from mitosis.errors import MitosisError
-from mitosis.folder import TrialFolder, announced
+from mitosis.errors import MitosisError, Refused
+from mitosis.folder import TrialFolder, announced, checked_name
 from mitosis.gate import Verdict, open_store
 from mitosis.request import Request
 from mitosis.settings import Kernel, Rerun, Verify, WorkingDirectory
@@ -106,8 +106,12 @@ def _verified(
         same = _bits(outcome, folder) == _bits(again, second)
     finally:
         second.remove()
+    if again.status is Status.INTERRUPTED:
+        remark = Remark("not_verified", "the second run was interrupted; the first had succeeded")
+        return replace(outcome, status=Status.INTERRUPTED, notes=(*outcome.notes, remark))
     if same:
-        remark = Remark("verified", "a second run gave bit-identical metrics and a bit-identical result")
+        result = "a bit-identical result" if folder.result.exists() else "no result that could be compared"
+        remark = Remark("verified", f"a second run gave bit-identical metrics and {result}")
         return replace(outcome, notes=(*outcome.notes, remark))
     if again.status is not Status.SUCCEEDED:
         what = f"a second run of the very same trial ended {again.status.value}"
@@ -265,6 +269,10 @@ def record_refusal(
         tracked = identity.parameter_set(request.tracked) if request else identity.parameter_set(None)
     except MitosisError:
         params, tracked = "null", identity.parameter_set(None)
+    try:
+        checked_name(experiment)
+    except MitosisError:
+        experiment = "refused"  # its own name cannot be a folder's
     surroundings = environment.collect()
     trial_id = new_id()
     folder = TrialFolder.locate(Path(verdict.root), experiment, trial_id)
@@ -288,8 +296,12 @@ def record_refusal(
         job=job,
         notes=verdict.notes,
     )
-    outcome = Outcome(Status.FAILED, utc_now(), error=Failure("Refused", str(error)))
-    TrialFolder.create(Path(verdict.root), experiment, trial_id, plain(Trial(spec)))
-    with open_store(verdict.store) as store:
-        store.start(spec, surroundings)
+    kind = "Refused" if isinstance(error, Refused) else type(error).__name__
+    outcome = Outcome(Status.FAILED, utc_now(), error=Failure(kind, str(error)))
+    with (
+        open_store(verdict.store) as store,
+        announced(Path(verdict.root), trial_id, folder, plain(spec.process)),
+    ):
+        TrialFolder.create(Path(verdict.root), experiment, trial_id, plain(Trial(spec)))
+        store.start(spec, surroundings, replaces=_over(store, spec))
         return closing.close(store, spec, outcome)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from enum import Enum
+from typing import Any
 
 
 class OnDirty(Enum):
@@ -83,3 +85,24 @@ class Settings:
     seed_globals: bool = True  # seed random, numpy.random, torch, tensorflow
     note: str = ""
     tags: list[str] = field(default_factory=list)
+
+
+def restored(recorded: Mapping[str, Any]) -> Settings:
+    """The settings that a trial recorded; what it did not record has its default."""
+    settings = Settings()
+    for name, value in recorded.items():
+        if hasattr(settings, name):
+            default = getattr(settings, name)
+            setattr(settings, name, type(default)(value) if isinstance(default, Enum) else value)
+    return settings
+
+
+def changed(settings: Settings) -> dict[str, Any]:
+    """The settings that are not the defaults, as JSON values; read back by `restored`."""
+    defaults = Settings()
+    values = {f.name: getattr(settings, f.name) for f in fields(Settings)}
+    return {
+        name: value.value if isinstance(value, Enum) else value
+        for name, value in values.items()
+        if value != getattr(defaults, name)
+    }

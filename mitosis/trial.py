@@ -188,6 +188,7 @@ class Outcome:
     outputs: tuple[FileRecord, ...] = ()
     modules: tuple[ModuleRecord, ...] = ()
     lookups: tuple[LookupRecord, ...] = ()
+    threads: tuple[str, ...] = ()  # BLAS and OpenMP libraries in use, with their number of threads
     code_identity: str = ""  # digest of the (path, blob) of the repository's modules that were loaded
     taints: tuple[Remark, ...] = ()
     notes: tuple[Remark, ...] = ()

@@ -46,7 +46,9 @@ class Room:
 
 VALUES = words("errors trial")
 CORE = VALUES | words("folder identity")
-LAUNCHER = words("gate launch closing settle settings recipe request display audit")  # the story of a trial, a page for each part of it
+LAUNCHER = words(
+    "gate launch closing settle settings recipe request display audit"
+)  # the story of a trial, a page for each part of it
 
 # The table of the design, section 4. The longest name that a module's own begins with is its room:
 # `capture.code` for mitosis/capture/code.py, else `capture`; "" is mitosis/__init__.py.
@@ -79,7 +81,9 @@ ROOMS = {
     "audit": Room(ours=CORE | words("capture store")),
     "recipe": Room(ours=CORE | words("capture store")),
     "launch": Room(ours=CORE | LAUNCHER | words("capture notebook store")),
-    "app": Room(ours=VALUES | words("identity launch gate settings request display"), doors=words("hydra omegaconf")),
+    "app": Room(
+        ours=VALUES | words("identity launch gate settings request display"), doors=words("hydra omegaconf")
+    ),
     "cli": Room(
         ours=CORE | LAUNCHER | words("capture store compare"),
         doors=words("click rich"),

@@ -251,3 +251,68 @@ def test_wrong_input_is_refused_in_a_few_lines(
         assert word in done.stderr
     assert "Traceback" not in done.stderr
     assert project.json("ls") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["mitosis.store=postgresql://me:secret@localhost/db"], ["password", "MITOSIS_STORE"]),
+        (["mitosis.store=runs.db"], ["runs.db", "git"]),
+        (["mitosis.root=~/trials"], ["~"]),
+        (["hydra.run.dir=out"], ["hydra.run.dir", "mitosis.root"]),
+        (["mitosis.timeout=0"], ["mitosis.timeout"]),
+        (["mitosis.figure_formats=[gif]"], ["gif", "png"]),
+        (["mitosis.source_roots=[nowhere]"], ["nowhere"]),
+        (["seed=99999999999999999999"], ["seed", "64 bits"]),
+    ],
+)
+def test_settings_that_cannot_hold_are_refused(
+    project: Project, arguments: list[str], words: list[str]
+) -> None:
+    """A value that would lie, leak, dirty the tree or do nothing is refused by name; nothing is written."""
+    done = project.run("experiment=toy", "params=one", *arguments)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert all(word in done.stderr for word in words) and "Traceback" not in done.stderr
+    assert project.status() == "" and project.json("ls") == []
+
+
+def test_a_sweep_by_glob_runs(project: Project) -> None:
+    """Every override of Hydra's sweeper works, those that ask the configuration as well."""
+    done = project.run("-m", "experiment=toy", "params=glob(*o*)")
+    assert done.returncode == 2, done.stderr
+    assert sorted(t["variant"] for t in project.json("ls")) == ["broken", "one", "two"]
+
+
+def test_a_refused_job_is_recorded_and_its_siblings_run(project: Project) -> None:
+    """In a sweep a job that cannot be begun is a failed trial that says why; exit 2."""
+    done = project.run("-m", "experiment=toy", "params=one", "seed=1,x,2")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    trials = project.json("ls")
+    assert [t["status"] for t in trials] == ["succeeded", "failed", "succeeded"]
+    assert "integer" in project.json("show", trials[1]["id"])["error"]["message"]
+
+
+def test_full_errors_are_hydras_own(project: Project) -> None:
+    """HYDRA_FULL_ERROR=1 shows the trace that was asked for and exits 1: it is no fault of mitosis."""
+    done = project.run("experiment=nothing", "params=one", HYDRA_FULL_ERROR="1")
+    assert done.returncode == 1 and "fault of mitosis" not in done.stderr
+
+
+def test_a_reader_that_leaves_does_not_cost_the_trial(project: Project) -> None:
+    """The output goes into a pipe that is closed at once; the trial succeeds all the same."""
+    process = project.start("experiment=toy", "params=one")
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    process.stderr.read()
+    process.wait(timeout=60)
+    (trial,) = project.json("ls")
+    assert trial["status"] == "succeeded"
+
+
+def test_letters_that_the_terminal_does_not_know_do_not_cost_the_trial(project: Project) -> None:
+    """An ASCII terminal shows an escape; the log has the letter."""
+    project.write("toy.py", "def run(seed, **kw):\n    print('é')\n    return {'main': 1}\n")
+    project.commit()
+    done = project.run("experiment=toy", "params=one", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0 and "\\xe9" in done.stdout
+    assert "é" in (Path(project.json("ls")[0]["folder"]) / "output.log").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -62,6 +63,16 @@ def rows(path: Path, statement: str, *parameters: Any) -> list[Any]:
         return connection.execute(statement, parameters).fetchall()
 
 
+def clauses(path: Path) -> list[tuple[str, str, list[str]]]:
+    """The schema of a file: columns in their order, then the constraints, whose order means nothing."""
+    found = rows(path, "SELECT type, name, coalesce(sql, '') FROM sqlite_master ORDER BY 1, 2")
+    lines = [(kind, of, [line.strip("\t ,") for line in sql.splitlines()]) for kind, of, sql in found]
+    return [
+        (kind, of, sorted(ls, key=lambda c: c if c.startswith("CONSTRAINT") else ""))
+        for kind, of, ls in lines
+    ]
+
+
 # -- making ------------------------------------------------------------------------------------------
 
 
@@ -93,18 +104,8 @@ def test_a_new_store_equals_the_migrations(tmp_path: Path) -> None:
     engine = connect.make_engine(migrated, create=True)
     with connect.transaction(engine, migrated, write=True) as connection:
         setup._upgrade(connection, setup.Plan())
-
-    def clauses(name: str) -> list[tuple[str, str, list[str]]]:
-        found = rows(tmp_path / name, "SELECT type, name, coalesce(sql, '') FROM sqlite_master ORDER BY 1, 2")
-        # columns in their order, then the constraints, whose order means nothing
-        lines = [(kind, of, [line.strip("\t ,") for line in sql.splitlines()]) for kind, of, sql in found]
-        return [
-            (kind, of, sorted(ls, key=lambda c: c if c.startswith("CONSTRAINT") else ""))
-            for kind, of, ls in lines
-        ]
-
-    assert len(clauses("created.db")) > 30
-    assert clauses("created.db") == clauses("migrated.db")
+    assert len(clauses(tmp_path / "created.db")) > 30
+    assert clauses(tmp_path / "created.db") == clauses(tmp_path / "migrated.db")
 
 
 @pytest.mark.skipif("postgresql" not in BACKENDS, reason="set MITOSIS_TEST_POSTGRESQL to the URL of a server")
@@ -179,6 +180,7 @@ def test_every_past_schema_is_upgraded(tmp_path: Path) -> None:
     """The file of each past schema opens, and gives the trials that were filed in it."""
     files = sorted(SCHEMAS.glob("*.db"))
     assert [file.stem for file in files] == list(schema.VERSIONS)
+    Store.open(tmp_path / "new.db")
     for file in files:
         shutil.copy(file, tmp_path / file.name)
         with Store.open(tmp_path / file.name) as store:
@@ -187,6 +189,7 @@ def test_every_past_schema_is_upgraded(tmp_path: Path) -> None:
             assert store.get("000000000000").outcome == trial_outcome()
             assert [use.variant.version for use in store.variant_history()] == [1, 2]
             store.finish(store.get("@1").id, trial_outcome())
+        assert clauses(tmp_path / file.name) == clauses(tmp_path / "new.db")
 
 
 def test_an_upgrade_keeps_every_row(url: str, tmp_path: Path) -> None:
@@ -398,7 +401,8 @@ def test_a_page_is_read_off_an_index(tmp_path: Path, question: str) -> None:
     ("query", "index"),
     [
         (Query(project=PROJECT, commit="c0ff"), f"{BY}commit_started (project=? AND commit>? AND commit<?)"),
-        (Query(sweep="5eed"), "ix_trials_sweep_job (sweep=?)"),
+        (Query(sweep="5eed00000000"), "ix_trials_sweep_job (sweep=?)"),
+        (Query(sweep="5eed"), "ix_trials_sweep_job (sweep>? AND sweep<?)"),
         (Query(project=PROJECT, tags=("good",)), "ix_tags_name (name=?)"),
     ],
 )
@@ -437,6 +441,46 @@ def test_filing_a_trial_reads_no_table_through(tmp_path: Path) -> None:
     }
     scanned = {step for step in steps.splitlines() if step.startswith("SCAN")}
     assert scanned <= by_order | {"SCAN schema_version", "SCAN trials USING COVERING INDEX ix_trials_running"}
+
+
+def test_a_sort_without_an_index_moves_no_texts(tmp_path: Path) -> None:
+    """A page sorted by another column is chosen by row numbers, read in the order of starting."""
+    with Store.open(tmp_path / "x.db") as store:
+        store.start(trial_spec(), ENVIRONMENT)
+        for sort in ("main", "-metrics.loss", "params"):
+            with statements() as sent:
+                assert len(store.find(Query(project=PROJECT, sort=sort, limit=20))) == 1
+            steps = plan(tmp_path / "x.db", sent)
+            assert f"{BY}started (project=? AND started>?)" in steps
+            assert "SEARCH trials USING INTEGER PRIMARY KEY" in steps
+
+
+def test_a_store_in_use_is_not_tidied_at_every_step(tmp_path: Path) -> None:
+    """The write-ahead log is moved into the file when the store is closed, not after each transaction."""
+    log = tmp_path / "x.db-wal"
+    with Store.open(tmp_path / "x.db") as store:
+        assert not log.exists()
+        store.start(trial_spec(), ENVIRONMENT)
+        inode, size = log.stat().st_ino, log.stat().st_size
+        store.finish(trial_spec().id, trial_outcome())
+        assert log.stat().st_ino == inode
+        assert log.stat().st_size > size
+    assert not log.exists()
+
+
+def test_no_connection_crosses_a_fork(tmp_path: Path) -> None:
+    """SQLite forbids it: before a fork the store lets go of its file, and takes it up again afterwards."""
+    log = tmp_path / "x.db-wal"
+    with Store.open(tmp_path / "x.db") as store:
+        store.start(trial_spec(), ENVIRONMENT)
+        assert log.exists()
+        child = os.fork()
+        if child == 0:
+            os._exit(log.exists())  # it is there as long as anybody holds the file
+        assert os.waitpid(child, 0)[1] == 0
+        assert not log.exists()
+        assert store.finish(trial_spec().id, trial_outcome())
+        assert log.exists()
 
 
 def test_a_trial_takes_few_statements(tmp_path: Path) -> None:

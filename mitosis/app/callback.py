@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
@@ -42,14 +45,11 @@ class Gate(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check before the one job of a run."""
-        self._check(config, sweep=None)
+        self._check(config, multirun=False)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check before any job of a sweep, and file the sweep."""
-        driver = state.invocation()
-        resumed = OmegaConf.select(config, "mitosis.resume")
-        words = driver.command if driver is not None else ()
-        self._check(config, sweep=gate.Sweep(str(resumed or new_id()), words, sweep_size(config)))
+        self._check(config, multirun=True)
 
     def on_job_start(self, config: DictConfig, *, task_function: TaskFunction, **kwargs: Any) -> None:
         """In the worker: lay the verdict down for the task."""
@@ -61,12 +61,20 @@ class Gate(Callback):
         job_return.cfg = None
         job_return.hydra_cfg = None
 
-    def _check(self, config: DictConfig, sweep: gate.Sweep | None) -> None:
+    def _check(self, config: DictConfig, multirun: bool) -> None:
         driver = state.invocation()
         if driver is None:
             sys.exit("mitosis was not started by its own command: use `python -m mitosis`")
         try:
-            self.verdict = gate.check(driver.repository, settings_of(config), sweep)
+            settings = settings_of(config)
+            sweep = None
+            if multirun:
+                sweep = gate.Sweep(settings.resume or new_id(), driver.command, sweep_size(config))
+            verdict = gate.check(driver.repository, settings, sweep)
+            _check_directories(config, Path(verdict.root))
+            pinning.pin(driver.repository, verdict.code)
+            if sweep is not None:
+                driver.display.sweep_started(verdict, sweep)
         except MitosisError as error:
             driver.error = error
             sys.exit(1)
@@ -74,10 +82,18 @@ class Gate(Callback):
             driver.error = InternalError(f"the gate failed: {type(error).__name__}: {error}")
             driver.error.__cause__ = error
             sys.exit(3)
-        driver.verdict = self.verdict
-        pinning.pin(driver.repository, self.verdict.code)
-        if sweep is not None:
-            driver.display.sweep_started(self.verdict, sweep)
+        self.verdict = driver.verdict = verdict
+
+
+def _check_directories(config: DictConfig, root: Path) -> None:
+    """What Hydra writes lies below the root as well, wherever the command line wants it."""
+    for key in ("hydra.run.dir", "hydra.sweep.dir"):
+        wanted = Path(str(OmegaConf.select(config, key))).absolute()
+        if not wanted.is_relative_to(root):
+            raise ConfigurationRefused(
+                f"{key} is {wanted}, which is not below mitosis.root ({root})",
+                f"leave out {key}; all that is written goes below mitosis.root",
+            )
 
 
 def sweep_size(config: DictConfig) -> int | None:
@@ -85,7 +101,11 @@ def sweep_size(config: DictConfig) -> int | None:
     if not str(OmegaConf.select(config, "hydra.sweeper._target_")).endswith("BasicSweeper"):
         return None
     given = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*given, *config.hydra.overrides.task])
-    by_key = {o.get_key_element(): o for o in overrides}  # what comes later on the line wins
-    sizes = [len(list(o.sweep_iterator())) for o in by_key.values() if o.is_sweep_override()]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    try:
+        overrides = parser.parse_overrides([*given, *config.hydra.overrides.task])
+        by_key = {o.get_key_element(): o for o in overrides}  # what comes later on the line wins
+        sizes = [len(list(o.sweep_iterator())) for o in by_key.values() if o.is_sweep_override()]
+    except HydraException:
+        return None  # the sweeper says what is wrong with it
     return math.prod(sizes)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import re
-from enum import Enum
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,7 +14,7 @@ from mitosis.app import variants
 from mitosis.app.callback import settings_of
 from mitosis.errors import ConfigurationRefused, ParameterRefused
 from mitosis.request import Request
-from mitosis.settings import Settings
+from mitosis.settings import changed
 
 _QUALIFIED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")  # an identifier chain: a.b.c
 
@@ -42,7 +40,7 @@ def request(config: DictConfig, hydra: DictConfig) -> Request:
         experiment=experiment_name(config, hydra),
         module=module,
         function=function,
-        input_patterns=tuple(config.experiment.inputs),
+        input_patterns=_inputs(config),
         params=params,
         tracked=tracked,
         seed=seed,
@@ -52,7 +50,7 @@ def request(config: DictConfig, hydra: DictConfig) -> Request:
         overrides=tuple(hydra.overrides.task),
         job=job_number(hydra),
         instantiate=_has_target(params),
-        changed_settings=_changed(settings),
+        changed_settings=changed(settings),
     )
 
 
@@ -69,7 +67,18 @@ def _seed(config: DictConfig) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int):
         todo = "give an integer: seed=0 (conf/seed.yaml holds the default)"
         raise ConfigurationRefused(f"the seed is {seed!r}, which is no integer", todo)
+    if not -(2**63) <= seed < 2**63:
+        raise ConfigurationRefused(f"the seed {seed} has more than 64 bits", "give a smaller one: seed=0")
     return seed
+
+
+def _inputs(config: DictConfig) -> tuple[str, ...]:
+    try:
+        return tuple(str(pattern) for pattern in config.experiment.inputs)
+    except OmegaConfBaseException as error:
+        raise ConfigurationRefused(
+            f"experiment.inputs: {_first_line(error)}", "list files, directories or globs"
+        ) from error
 
 
 def _entry_point(config: DictConfig) -> tuple[str, str]:
@@ -144,14 +153,3 @@ def _has_target(value: Any) -> bool:
     if isinstance(value, dict):
         return "_target_" in value or any(_has_target(v) for v in value.values())
     return isinstance(value, list | tuple) and any(_has_target(v) for v in value)
-
-
-def _changed(settings: Settings) -> dict[str, Any]:
-    """The settings that are not the defaults, as JSON values."""
-    defaults = Settings()
-    changed = {}
-    for item in dataclasses.fields(Settings):
-        value = getattr(settings, item.name)
-        if value != getattr(defaults, item.name):
-            changed[item.name] = value.value if isinstance(value, Enum) else value
-    return changed

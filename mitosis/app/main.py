@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,6 +83,7 @@ def run(argv: Sequence[str], display: Display) -> int:
 def _hydra(rest: list[str], conf: Path) -> int:
     """Hydra's own exit code, with its parser's 2 (wrong usage) as ours, 1."""
     import hydra
+    from hydra.errors import HydraException
 
     from mitosis.app.task import task
 
@@ -91,6 +93,9 @@ def _hydra(rest: list[str], conf: Path) -> int:
         decorated()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except HydraException as error:  # with HYDRA_FULL_ERROR=1 Hydra does not print it itself
+        traceback.print_exception(error)
+        return 1
     except SystemExit as ended:
         if isinstance(ended.code, str):
             sys.stderr.write(f"{ended.code}\n")

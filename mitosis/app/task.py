@@ -10,12 +10,20 @@ from omegaconf import DictConfig
 
 from mitosis import launch
 from mitosis.app import compose, state
-from mitosis.errors import JobTaken, MitosisError
+from mitosis.errors import InternalError, JobTaken, MitosisError
 from mitosis.trial import Status
 
 
 class GateMissing(CompactHydraException):
     """The gate did not speak, so nothing may run."""
+
+
+def _fault(error: Exception) -> InternalError:
+    fault = InternalError(
+        f"a fault of mitosis itself: {type(error).__name__}: {error}", "please report it with its traceback"
+    )
+    fault.__cause__ = error
+    return fault
 
 
 def task(config: DictConfig) -> float | None:
@@ -33,7 +41,8 @@ def task(config: DictConfig) -> float | None:
         trial = launch.run_trial(verdict, request, state.display())
     except JobTaken:
         return None  # an engine ran the job a second time: the first one stands for it
-    except MitosisError as error:
+    except Exception as fault:  # a fault of ours must not cost the sweep its other jobs
+        error = fault if isinstance(fault, MitosisError) else _fault(fault)
         if verdict.sweep is None and driver is not None:
             driver.error = error
             return None

@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -30,7 +30,10 @@ class FileKey(NamedTuple):
 
 
 class DigestCache(Protocol):
-    """Remembers digests from one trial to the next."""
+    """Remembers digests from one trial to the next.
+
+    One that also has `get_many(keys) -> {key: digest}` is asked so for many files at once.
+    """
 
     def get(self, key: FileKey, /) -> str | None:
         """The digest of the file in that state, where it is known."""
@@ -87,6 +90,42 @@ def digest(path: Path, cache: DigestCache | None = None) -> str:
     return _measure(str(path), cache)[0]
 
 
+def digests(states: Mapping[str, FileKey], cache: DigestCache | None = None) -> dict[str, str | None]:
+    """The SHA-256 of each file of `states` (by its path) in the very state that is given there.
+
+    None where a file cannot be read, or is not in that state any more. One that the cache knows is neither
+    read nor looked at.
+    """
+    known = _known(states.values(), cache)
+    found: dict[str, str | None] = {}
+    for path, wanted in states.items():
+        found[path] = known.get(wanted) or _as_it_was(path, wanted, cache)
+    return found
+
+
+def _as_it_was(path: str, wanted: FileKey, cache: DigestCache | None) -> str | None:
+    try:
+        before, digest, after = _read(path)
+    except OSError:
+        return None
+    if not before == wanted == after:
+        return None
+    if cache is not None and _settled(wanted):
+        cache.put(wanted, digest)
+    return digest
+
+
+def _known(keys: Iterable[FileKey], cache: DigestCache | None) -> Mapping[FileKey, str]:
+    """What the cache knows of `keys`."""
+    if cache is None:
+        return {}
+    many = getattr(cache, "get_many", None)
+    if many is not None:
+        found: Mapping[FileKey, str] = many(keys)
+        return found
+    return {key: digest for key in keys if (digest := cache.get(key)) is not None}
+
+
 def _matches(pattern: str, repository: Path) -> Iterator[Path]:
     if not pattern.strip() or "\0" in pattern:
         return
@@ -115,7 +154,7 @@ def _measure(path: str, cache: DigestCache | None) -> tuple[str, int]:
         status = os.stat(path)  # noqa: PTH116 - directories hold ten thousands of files
         if stat.S_ISDIR(status.st_mode):
             return _tree(path, cache)
-        return _file(path, status, cache), status.st_size
+        return _file(path, status, cache, _known([_key(status)], cache)), status.st_size
     except OSError as error:
         where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else path
         todo = "every input must be there and readable; experiment.inputs names them"
@@ -125,11 +164,14 @@ def _measure(path: str, cache: DigestCache | None) -> tuple[str, int]:
         raise TrialRefused(f"input {where} cannot be read: {error.strerror or error}", todo) from error
 
 
-def _file(path: str, status: os.stat_result, cache: DigestCache | None) -> str:
+def _file(
+    path: str, status: os.stat_result, cache: DigestCache | None, digests: Mapping[FileKey, str]
+) -> str:
+    """The digest of one file: as it is known, or read now."""
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
         todo = "inputs are files and directories: remove it from experiment.inputs"
         raise TrialRefused(f"input {path} is no regular file", todo)
-    known = cache.get(_key(status)) if cache is not None else None
+    known = digests.get(_key(status))
     if known is not None:
         return known
     before, found, after = _read(path)
@@ -139,6 +181,14 @@ def _file(path: str, status: os.stat_result, cache: DigestCache | None) -> str:
     if cache is not None and _settled(after):
         cache.put(after, found)
     return found
+
+
+def key(path: str) -> FileKey | None:
+    """The present state of a file; None where it is not there."""
+    try:
+        return _key(os.stat(path))  # noqa: PTH116
+    except (OSError, ValueError):
+        return None
 
 
 def _key(status: os.stat_result) -> FileKey:
@@ -169,17 +219,29 @@ def _settled(key: FileKey) -> bool:
 def _tree(top: str, cache: DigestCache | None) -> tuple[str, int]:
     hasher = hashlib.sha256()
     total = 0
+    entries: list[tuple[bytes, str, os.stat_result | None]] = []
     for name, path in sorted(_walk(top, b"./", ())):
         try:
-            status = os.stat(path)  # noqa: PTH116
+            entries.append((name, path, os.stat(path)))  # noqa: PTH116
         except FileNotFoundError:
+            entries.append((name, path, None))
+    known = _known([_key(status) for _, _, status in entries if status is not None], cache)
+    for name, path, status in entries:
+        if status is None:
             target = os.readlink(path)  # noqa: PTH115
             found = hashlib.sha256(os.fsencode(target)).hexdigest()
         else:
-            found = _file(path, status, cache)
+            found = _file(path, status, cache, known)
             total += status.st_size
         hasher.update(found.encode() + b"  " + name + b"\0")
     return hasher.hexdigest(), total
+
+
+def newest_change(path: Path) -> int:
+    """The latest ctime, in nanoseconds, of the file, or of the files in the directory, links included."""
+    files = [file for _, file in _walk(str(path), b"", ())] if path.is_dir() else [str(path)]
+    links = [os.lstat(file).st_ctime_ns for file in files]
+    return max([*links, *(state.ctime_ns for file in files if (state := key(file)) is not None)], default=0)
 
 
 def _walk(directory: str, prefix: bytes, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[bytes, str]]:

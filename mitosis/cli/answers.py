@@ -14,7 +14,7 @@ from mitosis.trial import JSON, CodeState, Remark, Summary, Trial, plain, strict
 
 def emit(document: JSON) -> None:
     """Print exactly one strict JSON document: null for what is no finite number."""
-    json.dump(strict(document), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+    json.dump(strict(document), sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
 
 
@@ -64,6 +64,7 @@ def whole(trial: Trial, environment: JSON) -> dict[str, Any]:
         "code_identity": outcome.code_identity if outcome else None,
         "lookups": [plain(x) for x in outcome.lookups] if outcome else [],
         "modules": [plain(m) for m in outcome.modules] if outcome else [],
+        "threads": list(outcome.threads) if outcome else [],
         "figures": [str(folder.figures / f) for f in outcome.figures] if outcome else [],
         "error": plain(outcome.error) if outcome and outcome.error else None,
         "recipe": {

@@ -45,10 +45,20 @@ def command(directory: Path) -> int:
         _first_commit(target)
         print(f"made the repository {target} with a first commit")
     else:
-        print(f"inside the repository {top}: commit these files before the first run")
+        _inside(top, target)
+        return 0
     where = "" if target == Path.cwd() else f"cd {git.shown(str(directory))} && "
     print(f"next: {where}mitosis experiment=pi params=fast seed=7")
     return 0
+
+
+def _inside(top: Path, target: Path) -> None:
+    """What a user of an existing repository does next: conf/ is looked for at its top."""
+    below = target.relative_to(top.resolve()) if target.is_relative_to(top.resolve()) else target
+    conf = "" if target == top else f"-cp {git.quoted(str(target / 'conf'))} "
+    roots = "" if target == top else f" 'mitosis.source_roots=[{below}]'"
+    print(f"inside the repository {top}: commit these files before the first run")
+    print(f"next: git add . && git commit, then mitosis {conf}experiment=pi params=fast seed=7{roots}")
 
 
 def _files() -> list[tuple[str, bytes]]:
@@ -80,6 +90,7 @@ def _first_commit(target: Path) -> None:
     git.run(target, "add", "--all")
     known = git.attempt(target, "var", "GIT_AUTHOR_IDENT").returncode == 0
     who = () if known else ("user.name=mitosis init", "user.email=mitosis@localhost")
+    who = (*who, "commit.gpgsign=false")  # nobody is there to unlock the key
     made = git.attempt(target, "commit", "--quiet", "--message", "Begin", settings=who)
     if made.returncode != 0:
         raise git.refusal(target, "commit", made.stderr)

@@ -84,9 +84,15 @@ def _query(wanted: dict[str, str | int | bool | None]) -> Query:
         sweep=_text(wanted["sweep"]),
         since=moment(_text(wanted["since"])),
         until=moment(_text(wanted["until"])),
-        sort=str(wanted["sort"]),
+        sort=_column(str(wanted["sort"])),
         limit=int(wanted["limit"] or 0) or None,
     )
+
+
+def _column(name: str) -> str:
+    """The key of the record behind a column's heading."""
+    descending, column = ("-", name[1:]) if name.startswith("-") else ("", name)
+    return descending + {"took": "seconds", "started": "started_at"}.get(column, column)
 
 
 def _text(value: str | int | bool | None) -> str | None:
@@ -112,7 +118,8 @@ def _table(found: list[Summary]) -> None:
 
     def row(trial: Summary) -> list[str | Text]:
         return [
-            text.short(trial.id) + ("!" if trial.taints else ""),
+            text.short(trial.id),
+            "!" if trial.taints else "",
             text.safe(trial.experiment),
             text.safe(trial.variant),
             str(trial.seed),
@@ -123,7 +130,7 @@ def _table(found: list[Summary]) -> None:
             text.local(trial.started_at),
         ]
 
-    columns = ["id", "experiment", "variant", "seed", "status", "main", "took", "commit", "started"]
+    columns = ["id", "", "experiment", "variant", "seed", "status", "main", "took", "commit", "started"]
     tables.show(columns, [row(t) for t in found], right=("seed", "main", "took"))
     if any(trial.taints for trial in found):
         print("! the record of this trial is not proven: mitosis show ID says why")

@@ -113,6 +113,7 @@ def _command(name: str, words: list[str]) -> int:
 
     command: click.Command = importlib.import_module(f"mitosis.cli.{name}").command
     try:
+        words = ["--help" if word == "-h" else word for word in words]
         code = command.main(words, prog_name=f"mitosis {name}", standalone_mode=False)
     except click.ClickException as error:
         raise Refused(error.format_message(), f"see `mitosis {name} --help`") from error

@@ -16,7 +16,7 @@ from mitosis.folder import TrialFolder
 def command(trial: str, path: bool, url: str | None) -> int:
     """Open the report of TRIAL (default: the latest) in the browser, and print its path."""
     with locate.required(url, trial) as store:
-        found = store.get(trial)
+        found = store.get(trial, None if url else locate.project())
     report = TrialFolder(found.spec.folder).html
     if not report.exists():
         raise TrialNotFound(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import click
 
@@ -12,7 +11,7 @@ from mitosis.cli import answers, locate
 from mitosis.cli.terminal import Terminal
 from mitosis.errors import ConfigurationRefused, TrialNotFound
 from mitosis.request import Request
-from mitosis.settings import Settings, WorkingDirectory
+from mitosis.settings import Settings, changed, restored
 from mitosis.trial import Status, Trial
 
 
@@ -25,13 +24,19 @@ def command(trial: str, as_json: bool, url: str | None) -> int:
     from mitosis.notebook import forking
 
     with locate.required(url, trial) as store:
-        found = store.get(trial)
+        found = store.get(trial, locate.project())
         address = store.url
+    os.environ["MITOSIS_STORE"] = locate.url_of(url) or address  # with its password, where it has one
     forking.prestart()
     top = locate.repository()
     if top is None:
         raise TrialNotFound(
             "there is no repository here to take the code from", f"cd {found.spec.code.repository}"
+        )
+    if found.spec.code.project != locate.project():
+        raise TrialNotFound(
+            f"trial {found.id[:7]} is of another project: {found.spec.code.project}",
+            f"run it from its own repository: cd {found.spec.code.repository}",
         )
     os.chdir(top)
     settings = _settings(found, address)
@@ -47,13 +52,8 @@ def command(trial: str, as_json: bool, url: str | None) -> int:
 
 def _settings(trial: Trial, address: str) -> Settings:
     """The settings that the trial ran with, its store and its root."""
-    recorded: dict[str, Any] = dict(trial.spec.settings)
-    settings = Settings()
-    for name, value in recorded.items():
-        if name not in ("redefine", "on_dirty", "cwd") and hasattr(settings, name):
-            setattr(settings, name, value)
-    settings.cwd = WorkingDirectory(recorded.get("cwd", settings.cwd.value))
-    settings.store = address
+    once = ("rerun", "resume", "redefine", "on_dirty")  # what was meant for that one command line
+    settings = restored({k: v for k, v in trial.spec.settings.items() if k not in once})
     settings.root = locate.root_of(address) or settings.root
     return settings
 
@@ -79,5 +79,5 @@ def _request(trial: Trial, settings: Settings) -> Request:
         settings=settings,
         overrides=spec.overrides,
         instantiate="_target_" in spec.params,
-        changed_settings=dict(spec.settings),
+        changed_settings=changed(settings),
     )

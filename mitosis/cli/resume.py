@@ -24,7 +24,7 @@ def command(sweep: str | None, url: str | None) -> int:
         raise RepositoryRefused("there is no repository here to take the code from", "cd into it")
     with locate.required(url, f"of a sweep {sweep or ''}".strip()) as store:
         found = store.latest_sweep(sweep, locate.project())
-        address = store.url
+        address = locate.url_of(url) or store.url
     if found is None or not found.command:
         raise TrialNotFound(f"there is no sweep {sweep or 'yet'}", "mitosis ls shows the trials there are")
     words = [w for w in shlex.split(found.command) if not w.startswith(_OURS)]

@@ -9,6 +9,7 @@ import click
 
 from mitosis import identity
 from mitosis.cli import answers, locate, text
+from mitosis.errors import RepositoryRefused
 from mitosis.folder import TrialFolder
 from mitosis.trial import JSON, CodeState, FileRecord, Remark, Trial
 
@@ -20,7 +21,7 @@ from mitosis.trial import JSON, CodeState, FileRecord, Remark, Trial
 def command(trial: str, as_json: bool, url: str | None) -> int:
     """Show everything about TRIAL: a unique prefix of its id, or @1 for the latest."""
     with locate.required(url, trial) as store:
-        found = store.get(trial)
+        found = store.get(trial, None if url else locate.project())
         if as_json:
             answers.emit(answers.whole(found, store.environment(found.spec.environment)))
             return 0
@@ -60,6 +61,7 @@ def _lines(trial: Trial) -> Iterator[str]:
         "modules": f"{len(outcome.modules)} of the user's own" if outcome and outcome.modules else "",
         "inputs": _files((*spec.inputs, *(outcome.inputs if outcome else ()))),
         "outputs": _files(outcome.outputs) if outcome else "",
+        "threads": "; ".join(outcome.threads) if outcome else "",
         "environment": text.short(spec.environment),
         "figures": " ".join(outcome.figures) if outcome else "",
     }
@@ -69,6 +71,8 @@ def _lines(trial: Trial) -> Iterator[str]:
         for remark in remarks:
             where = f" ({text.safe(remark.where)})" if remark.where else ""
             yield f"{kind} {remark.kind}: {text.safe(remark.what)}{where}"
+    if spec.code.dirty:
+        yield from ("", *_snapshot(spec.code))
     if outcome is not None and outcome.error is not None:
         yield ""
         yield text.failure(trial)
@@ -81,6 +85,16 @@ def _files(records: tuple[FileRecord, ...]) -> str:
     """The first paths and a count."""
     named = " ".join(r.path for r in records[:5])
     return f"{named} and {len(records) - 5} more" if len(records) > 5 else named
+
+
+def _snapshot(code: CodeState) -> list[str]:
+    """What the snapshot of a dirty tree changed against its commit, a line for each file."""
+    from mitosis.capture import snapshot
+
+    try:
+        return text.safe_lines(snapshot.short_diff(Path(code.repository), code.commit))
+    except RepositoryRefused:
+        return []  # its repository is not here
 
 
 def _told(code: CodeState) -> str:

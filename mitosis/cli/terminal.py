@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 from typing import TYPE_CHECKING, TextIO
 
 from mitosis.cli import text
+from mitosis.display import write
+from mitosis.errors import StoreRefused
 from mitosis.gate import Sweep, Verdict, open_store
 from mitosis.request import Request
 from mitosis.trial import Status, Trial, TrialSpec
@@ -45,14 +48,14 @@ class Terminal:
     def stream(self, name: str, content: str) -> None:
         """Pass on what the experiment writes; above the bar in a sweep."""
         if self._sweep is not None:
-            self._sweep.write(content)
+            self._sweep.stream(name, content)
             return
-        stream = sys.stderr if name == "stderr" else self._out
-        stream.write(content)
-        stream.flush()
+        write(sys.stderr if name == "stderr" else self._out, content)
 
     def finished(self, trial: Trial) -> None:
         """Print the closing line, after the user's own traceback where it failed."""
+        if self._sweep is not None:
+            self._sweep.finish_lines()
         if trial.status is not Status.SUCCEEDED:
             self._complain(text.failure(trial))
         if self._sweep is None or trial.status is not Status.SUCCEEDED:
@@ -72,13 +75,13 @@ class Terminal:
         if self._sweep is not None:
             self._sweep.write(line + "\n")
         else:
-            print(line, file=self._out, flush=True)
+            write(self._out, line + "\n")
 
     def _complain(self, message: str) -> None:
         if self._sweep is not None:
             self._sweep.write(message + "\n")
         else:
-            print(message, file=sys.stderr, flush=True)
+            write(sys.stderr, message + "\n")
 
 
 class _Progress:
@@ -91,6 +94,7 @@ class _Progress:
         self._verdict, self._sweep, self._out = verdict, sweep, out
         self._counts: dict[Status, int] = {}
         self._skipped = 0
+        self._rests: dict[str, str] = {}  # of each stream, the line that is not finished
         self._over = threading.Event()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -101,12 +105,31 @@ class _Progress:
         self._thread = threading.Thread(target=self._watch, name="mitosis-progress", daemon=True)
         self._thread.start()
 
+    def stream(self, name: str, content: str) -> None:
+        """What an experiment writes, above the bar by whole lines as a terminal would leave them."""
+        if self._bar is None:
+            write(sys.stderr if name == "stderr" else self._out, content)
+            return
+        *lines, rest = (self._rests.get(name, "") + content).split("\n")
+        for line in lines:
+            self.write(line.rstrip("\r").rpartition("\r")[2] + "\n")
+        self._rests[name] = rest.rpartition("\r")[2] if not rest.endswith("\r") else rest
+
     def write(self, content: str) -> None:
+        """A line of ours, or one that is whole, after what the experiment left unfinished."""
         if self._bar is not None:
-            self._bar.console.print(content.rstrip("\n"), markup=False, highlight=False)
+            from rich.text import Text
+
+            with contextlib.suppress(OSError, ValueError):
+                self._bar.console.print(Text.from_ansi(content.rstrip("\n")), highlight=False)
         else:
-            self._out.write(content)
-            self._out.flush()
+            write(self._out, content)
+
+    def finish_lines(self) -> None:
+        """Show what a trial wrote without an end of line."""
+        for rest in [r for r in self._rests.values() if r.strip()]:
+            self.write(rest.rstrip("\r").rpartition("\r")[2] + "\n")
+        self._rests.clear()
 
     def close(self) -> None:
         self._over.set()
@@ -121,8 +144,11 @@ class _Progress:
             self._update()
 
     def _update(self) -> None:
-        with open_store(self._verdict.store) as store:
-            counts, skipped = store.jobs(self._sweep.id)
+        try:
+            with open_store(self._verdict.store) as store:
+                counts, skipped = store.jobs(self._sweep.id)
+        except StoreRefused:
+            return  # what was counted last stays on the screen; the trials do not need the display
         done = sum(n for s, n in counts.items() if s.final) + skipped
         before = sum(n for s, n in self._counts.items() if s.final) + self._skipped
         self._counts, self._skipped = dict(counts), skipped

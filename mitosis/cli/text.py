@@ -21,7 +21,13 @@ def short(digest: str) -> str:
 
 def safe(value: str) -> str:
     """`value` without control characters, so that nothing recorded can drive the terminal."""
-    return _CONTROL.sub("�", value)
+    printable = value.encode("utf-8", "backslashreplace").decode()  # a file name need not be UTF-8
+    return _CONTROL.sub("�", printable)
+
+
+def safe_lines(value: str) -> list[str]:
+    """The lines of a text, each without control characters."""
+    return [safe(line) for line in value.rstrip("\n").split("\n")]
 
 
 def number(value: JSON) -> str:
@@ -64,6 +70,11 @@ def failure(trial: Trial) -> str:
     error = trial.outcome.error if trial.outcome is not None else None
     if error is None:
         return "no reason was recorded"
+    if error.kind in ("ModuleNotFoundError", "ImportError") and not error.traceback:
+        where = (
+            f"conf/experiment/{trial.spec.experiment}.yaml names {trial.spec.module}:{trial.spec.function}"
+        )
+        return f"{trial.spec.experiment}: {safe(error.message)}\n  check the names: {safe(where)}"
     if error.traceback:
         reason = "" if trial.status is Status.FAILED else f"\n{trial.spec.experiment}: {safe(error.message)}"
         return error.traceback.rstrip("\n") + reason

@@ -167,9 +167,7 @@ class Server:
 
     def _start(self, order: Order, lifeline: socket.socket, gate: int) -> Order | None:
         every = set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
-        signal.pthread_sigmask(
-            signal.SIG_BLOCK, every
-        )  # a signal that the child hears before it is one is lost
+        signal.pthread_sigmask(signal.SIG_BLOCK, every)  # until the child has handlers of its own
         server = os.getpid()
         pid = os.fork()
         if pid:
@@ -218,7 +216,7 @@ def _execute(order: Order, environ: dict[bytes, bytes]) -> None:
         os.chdir(order.cwd)
         if order.pycache is not None:
             environ = {**environ, b"PYTHONPYCACHEPREFIX": os.fsencode(order.pycache)}
-        os.execve(order.argv[0], order.argv, environ)
+        os.execve(order.argv[0], order.argv, environ)  # noqa: S606 - no shell is the point
     except OSError as error:
         sys.stderr.write(f"mitosis: the kernel cannot be started: {error}\n")
         sys.stderr.flush()
@@ -250,7 +248,7 @@ def _pass(gate: int, application: Any) -> None:
     wanted = json.loads(said)
     os.chdir(wanted["cwd"])
     shell = application.shell
-    shell.starting_dir = os.getcwd()
+    shell.starting_dir = os.getcwd()  # noqa: PTH109 - IPython keeps a text
     visited = shell.user_ns["_dh"]
     visited[:] = [type(path)(shell.starting_dir) for path in visited]
     if wanted["pycache"] is not None:
@@ -296,7 +294,7 @@ def _threads() -> int:
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    return len(os.listdir("/proc/self/task"))
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - pathlib is not otherwise needed here
 
 
 def main(arguments: Sequence[str]) -> Order | None:

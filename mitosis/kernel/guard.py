@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -236,6 +237,18 @@ def _keep(result: Any) -> None:
     _replace(_watch.folder / RESULT, content)
 
 
+def _threads() -> list[str]:
+    """The BLAS and OpenMP libraries that the experiment has loaded, with their number of threads."""
+    if "numpy" not in sys.modules and "torch" not in sys.modules:
+        return []  # whoever loads such a library without them does it by hand
+    import threadpoolctl
+
+    return sorted(
+        f"{pool.get('internal_api')} {pool.get('version') or '?'}: {pool.get('num_threads')} threads"
+        for pool in threadpoolctl.threadpool_info()
+    )
+
+
 def _write_failure(kind: str, message: str, trace: str) -> None:
     error = {"kind": kind, "message": message, "traceback": trace}
     _write({"status": "failed", "main": None, "metrics": {}, "error": error})
@@ -246,11 +259,12 @@ def _write(outcome: dict[str, Any]) -> None:
         return
     outcome["finished_at"] = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     watch.end()
-    loaded = loading.modules()
+    loaded = [*loading.modules(), *loading.startup(getattr(_shell(), "parent", None))]
     inputs, outputs = watch.files(loading.is_unchanged)
     unseen.workers()
     outcome["seen"] = {"modules": loaded, "inputs": inputs, "outputs": outputs}
     outcome["seen"]["lookups"] = lookup.found()
+    outcome["threads"] = _threads()
     outcome |= {
         "seconds": _watch.seconds,
         "cpu_seconds": _watch.cpu_seconds,

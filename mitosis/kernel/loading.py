@@ -6,6 +6,7 @@ source, and nothing appears beside it. Installed distributions keep theirs.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import importlib.util
 import linecache
@@ -82,6 +83,8 @@ def _is_users(path: str) -> bool:
 
 
 def _remember(name: str, path: str, content: bytes) -> None:
+    if _of_guard(path):
+        return
     identity = blob(content)
     _loaded.setdefault(path, {})[identity] = name
     relay.tell("module", [path, identity, name])
@@ -155,6 +158,26 @@ def _described(name: str, module: Any) -> dict[str, str] | None:
     else:
         kind, identity = "unwatched", _blob_now(origin)
     return {"name": name, "path": origin, "blob": identity, "kind": kind}
+
+
+def startup(application: Any) -> list[dict[str, str]]:
+    """The files that IPython ran in this kernel before the experiment, of the user's and of the machine's."""
+    from IPython.core.shellapp import ENV_CONFIG_DIRS, SYSTEM_CONFIG_DIRS
+
+    profile = getattr(getattr(application, "profile_dir", None), "startup_dir", "")
+    places = [profile, *(os.path.join(d, "startup") for d in (*ENV_CONFIG_DIRS, *SYSTEM_CONFIG_DIRS))]  # noqa: PTH118
+    files = [file for place in places if place for file in sorted(glob.glob(f"{glob.escape(place)}/*.py"))]  # noqa: PTH207
+    if getattr(application, "exec_PYTHONSTARTUP", False) and os.environ.get("PYTHONSTARTUP"):
+        files.append(os.environ["PYTHONSTARTUP"])
+    return [
+        {
+            "name": "IPython's startup file",
+            "path": os.path.abspath(f),  # noqa: PTH100
+            "blob": _blob_now(f),
+            "kind": "startup",
+        }
+        for f in files
+    ]
 
 
 _GUARD = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120

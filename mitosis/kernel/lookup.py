@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import dataclasses
 import hashlib
 import importlib
@@ -62,23 +63,38 @@ def _table(table: str) -> Any:
 def digest(value: Any) -> str:
     """SHA-256 over what `value` is: content and names, never an address; the order of keys and sets is none.
 
-    numpy arrays by type, shape and bytes; functions and classes by name and source; partial functions and
-    methods by their parts; dataclasses and other objects by type and fields.
+    numpy arrays by type, shape and bytes; functions and classes by name and source; dataclasses by their
+    fields; every other object by its type and by what pickle would keep of it. Raises LookupError for an
+    object of which that cannot be told.
     """
-    return hashlib.sha256(_encoded(value, {})).hexdigest()
+    return _Digester().of(value).hex()
 
 
-def _encoded(value: Any, above: dict[int, int]) -> bytes:
-    """A text of its own for each value; an object inside itself stands as its distance from the top."""
-    if _plain(value) and not isinstance(value, Enum):
-        return _part(type(value).__qualname__, repr(value).encode("utf-8", "surrogatepass"))
-    if id(value) in above:
-        return _part("above", str(above[id(value)]).encode())
-    inside = {**above, id(value): len(above)}
-    for matches, encode in _KINDS:
-        if matches(value):
-            return encode(value, inside)
-    return _object(value, inside)
+class _Digester:
+    """One digest in the making: parts that are shared are looked at once, one inside itself is named."""
+
+    def __init__(self) -> None:
+        self.above: dict[int, int] = {}
+        self.done: dict[int, tuple[bytes, Any]] = {}  # with the value itself, so that no id is used again
+
+    def of(self, value: Any) -> bytes:
+        """The digest of one value, 32 bytes."""
+        if _plain(value) and not isinstance(value, Enum):
+            return _hashed(type(value).__qualname__, repr(value).encode("utf-8", "surrogatepass"))
+        if id(value) in self.above:
+            return _hashed("above", str(len(self.above) - self.above[id(value)]).encode())
+        if id(value) not in self.done:
+            self.above[id(value)] = len(self.above)
+            encode = next((encode for matches, encode in _KINDS if matches(value)), _object)
+            try:
+                self.done[id(value)] = (encode(value, self), value)
+            finally:
+                del self.above[id(value)]
+        return self.done[id(value)][0]
+
+
+def _hashed(kind: str, *parts: bytes) -> bytes:
+    return hashlib.sha256(_part(kind, *parts)).digest()
 
 
 def _part(kind: str, *parts: bytes) -> bytes:
@@ -86,37 +102,48 @@ def _part(kind: str, *parts: bytes) -> bytes:
     return head + b"".join(parts)
 
 
-def _mapping(value: Mapping[Any, Any], above: dict[int, int]) -> bytes:
-    items = sorted(_encoded(k, above) + _encoded(v, above) for k, v in value.items())
-    return _part(_name(type(value)), *items)
+def _mapping(value: Mapping[Any, Any], d: _Digester) -> bytes:
+    return _hashed("dict", *sorted(d.of(k) + d.of(v) for k, v in value.items()))
 
 
-def _sequence(value: Any, above: dict[int, int]) -> bytes:
-    return _part(_name(type(value)), *(_encoded(v, above) for v in value))
+def _sequence(value: Any, d: _Digester) -> bytes:
+    return _hashed(type(value).__name__, *(d.of(v) for v in value))
 
 
-def _set(value: AbstractSet[Any], above: dict[int, int]) -> bytes:
-    return _part(_name(type(value)), *sorted(_encoded(v, above) for v in value))
+def _set(value: AbstractSet[Any], d: _Digester) -> bytes:
+    return _hashed(type(value).__name__, *sorted(d.of(v) for v in value))
 
 
-def _array(value: Any, above: dict[int, int]) -> bytes:
+def _array(value: Any, d: _Digester) -> bytes:
     objects = value.dtype.hasobject  # the bytes of an array of objects are addresses
-    content = _sequence(value.ravel().tolist(), above) if objects else value.tobytes()
-    return _part("numpy", str(value.dtype).encode(), str(value.shape).encode(), content)
+    content = d.of(value.ravel().tolist()) if objects else value.tobytes()
+    return _hashed("numpy", str(value.dtype).encode(), str(value.shape).encode(), content)
 
 
-def _code(value: Any, above: dict[int, int]) -> bytes:
+def _code(value: Any, d: _Digester) -> bytes:
     """A function or class: its name and source, what it closes over, and its defaults."""
     try:
-        source = inspect.getsource(value)
+        source = inspect.getsource(value).encode()
     except (OSError, TypeError):
-        code = getattr(value, "__code__", None)
-        source = repr((code.co_code, code.co_names, [c for c in code.co_consts if _plain(c)])) if code else ""
+        source = _compiled(getattr(value, "__code__", None), d)
+    if getattr(value, "__name__", "") == "<lambda>":  # two of them may share a line, which is their source
+        source += _constants(value.__code__, d)
     closed = [c.cell_contents for c in getattr(value, "__closure__", None) or () if _filled(c)]
     defaults = [getattr(value, "__defaults__", None), getattr(value, "__kwdefaults__", None)]
-    return _part(
-        "code", _name(value).encode(), source.encode(), _encoded(closed, above), _encoded(defaults, above)
-    )
+    return _hashed("code", _name(value).encode(), source, d.of(closed), d.of(defaults))
+
+
+def _compiled(code: types.CodeType | None, d: _Digester) -> bytes:
+    """Code without a source: its instructions, names and constants, the code inside it included."""
+    if code is None:
+        return b""  # written in C: the name says which
+    return _hashed("bytecode", code.co_code, _constants(code, d))
+
+
+def _constants(code: types.CodeType, d: _Digester) -> bytes:
+    """What code names and holds, without its instructions: those change with Python's version."""
+    inner = [_constants(c, d) if isinstance(c, types.CodeType) else d.of(c) for c in code.co_consts]
+    return _hashed("constants", d.of(code.co_names), d.of(code.co_varnames), *inner)
 
 
 def _filled(cell: types.CellType) -> bool:
@@ -130,45 +157,42 @@ def _plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | complex | str | bytes)
 
 
-def _member(value: Enum, above: dict[int, int]) -> bytes:  # noqa: ARG001 - called like the others
-    return _part("enum", _name(type(value)).encode(), value.name.encode())
+def _member(value: Enum, d: _Digester) -> bytes:  # noqa: ARG001 - called like the others
+    return _hashed("enum", _name(type(value)).encode(), value.name.encode())
 
 
-def _module(value: types.ModuleType, above: dict[int, int]) -> bytes:  # noqa: ARG001 - called like the others
-    return _part("module", value.__name__.encode())
+def _module(value: types.ModuleType, d: _Digester) -> bytes:  # noqa: ARG001 - called like the others
+    return _hashed("module", value.__name__.encode())
 
 
-def _method(value: types.MethodType, above: dict[int, int]) -> bytes:
-    return _part("method", _encoded(value.__func__, above), _encoded(value.__self__, above))
+def _method(value: types.MethodType, d: _Digester) -> bytes:
+    return _hashed("method", d.of(value.__func__), d.of(value.__self__))
 
 
-def _partial(value: Any, above: dict[int, int]) -> bytes:
-    return _part("partial", *(_encoded(p, above) for p in (value.func, value.args, value.keywords)))
+def _dataclass(value: Any, d: _Digester) -> bytes:
+    values = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    rest = {k: v for k, v in getattr(value, "__dict__", {}).items() if k not in values}
+    return _hashed("dataclass", _name(type(value)).encode(), d.of(values), d.of(rest))
 
 
-def _object(value: Any, above: dict[int, int]) -> bytes:
-    """Any other object: its type, and its fields by name."""
-    if dataclasses.is_dataclass(value):
-        fields: Any = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    else:
-        slots = [s for c in type(value).__mro__ for s in _slots(c) if hasattr(value, s)]
-        fields = {**{s: getattr(value, s) for s in slots}, **getattr(value, "__dict__", {})}
-        if not fields:  # a type written in C: what pickle would keep of it
-            try:
-                state = value.__reduce_ex__(4)
-            except TypeError:
-                state = None
-            fields = [s for s in state if not callable(s)] if isinstance(state, tuple) else state
-    return _part("object", _name(type(value)).encode(), _encoded(fields, above))
-
-
-def _slots(kind: type) -> tuple[str, ...]:
-    slots = kind.__dict__.get("__slots__", ())
-    return (
-        (slots,)
-        if isinstance(slots, str)
-        else tuple(s for s in slots if s not in ("__dict__", "__weakref__"))
-    )
+def _object(value: Any, d: _Digester) -> bytes:
+    """Any other object, by what pickle would keep: how it is made, its state, its items."""
+    if isinstance(value, property):
+        return _hashed("property", d.of([value.fget, value.fset, value.fdel]))
+    try:
+        reducer = copyreg.dispatch_table.get(type(value))
+        kept = reducer(value) if reducer is not None else value.__reduce_ex__(4)
+    except Exception as error:  # a user's __reduce__ may raise anything
+        raise LookupError(
+            f"a {type(value).__qualname__} has no digest: {error}; keep plain values, arrays, functions, "
+            "classes or objects that can be pickled in the table"
+        ) from error
+    if isinstance(kept, str):
+        return _hashed("global", _name(type(value)).encode(), kept.encode())
+    parts = [list(part) if at in (3, 4) and part is not None else part for at, part in enumerate(kept)]
+    if len(parts) > 4 and parts[4]:
+        parts[4] = sorted(d.of(k) + d.of(v) for k, v in parts[4])  # the order of keys is none
+    return _hashed("object", _name(type(value)).encode(), *(d.of(part) for part in parts))
 
 
 def _name(value: Any) -> str:
@@ -180,20 +204,19 @@ def _is_array(value: Any) -> bool:
     return numpy is not None and isinstance(value, numpy.ndarray | numpy.generic)
 
 
-def _is_partial(value: Any) -> bool:
-    functools = sys.modules.get("functools")
-    return functools is not None and isinstance(value, functools.partial)
+def _is_dataclass(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
-_Encoder = Callable[[Any, dict[int, int]], bytes]
+_Encoder = Callable[[Any, _Digester], bytes]
 _KINDS: tuple[tuple[Callable[[Any], bool], _Encoder], ...] = (
     (lambda v: isinstance(v, Enum), _member),
     (_is_array, _array),
-    (_is_partial, _partial),
     (lambda v: isinstance(v, types.MethodType), _method),
     (lambda v: isinstance(v, types.ModuleType), _module),
     (lambda v: isinstance(v, type) or inspect.isroutine(v), _code),
-    (lambda v: isinstance(v, Mapping), _mapping),
-    (lambda v: isinstance(v, list | tuple), _sequence),
-    (lambda v: isinstance(v, AbstractSet), _set),
+    (lambda v: type(v) in (dict, types.MappingProxyType), _mapping),
+    (lambda v: type(v) in (list, tuple), _sequence),
+    (lambda v: type(v) in (set, frozenset), _set),
+    (_is_dataclass, _dataclass),
 )

@@ -71,7 +71,7 @@ class _Client(NotebookClient):  # type: ignore[misc]
     """nbclient's executor that hands on and merges what arrives as a stream, at bounded cost."""
 
     job: Job
-    changed = False
+    changed = True  # since the notebook was saved
     clear_before_next_output: bool
 
     def output(self, outs: Any, msg: Any, display_id: Any, cell_index: int) -> Any:
@@ -131,6 +131,7 @@ class _Runner:
                     refusal = await self._plan(cell)
                     if refusal:
                         return Execution(Ended.ERROR, refusal)
+                    self.save()
                     await self._call(cell, index)
                 else:
                     await self.client.async_execute_cell(cell, index)
@@ -138,7 +139,6 @@ class _Runner:
                 return self._stopped(Ended.ERROR, str(error.evalue))
             except DeadKernelError:
                 return await self._died()
-            self.save()
         return Execution(Ended.FINISHED)
 
     def _stopped(self, otherwise: Ended, reason: str) -> Execution:

@@ -32,8 +32,8 @@ from mitosis.notebook.process import Process
 SCRIPT = Path(__file__).parents[1] / "kernel" / "forkserver.py"
 STOP_SECONDS = 5.0
 
-# what a process hands on, as Linux tells it: fields of /proc/thread-self/status, and files beside it
-_FIELDS = ("Uid", "Gid", "Groups", "Umask", "NoNewPrivs", "Seccomp", "SigBlk", "SigIgn", "Cpus_allowed", "Mems_allowed")
+# what a process hands on, as Linux tells it (proc(5)): fields of `status`, and files beside it
+_FIELDS = ("Uid", "Gid", "Groups", "Umask", "SigBlk", "SigIgn", "NoNewPrivs", "Cpus_allowed", "Mems_allowed")
 _FILES = ("oom_score_adj", "cgroup")
 
 _T = TypeVar("_T")
@@ -176,13 +176,13 @@ def _mine() -> Iterator[_State]:
 
 
 def command(connection_file: Path) -> list[str]:
-    """The command line of a kernel: the launcher's own interpreter, and nothing of the user's IPython profile."""
+    """The command line of a kernel: the launcher's own interpreter, without the user's IPython profile."""
     return [
         *(sys.executable, "-m", "ipykernel_launcher", "-f", str(connection_file)),
         "--HistoryManager.enabled=False",
         "--IPKernelApp.exec_PYTHONSTARTUP=False",
         f"--IPKernelApp.ipython_dir={connection_file.parent / 'ipython'}",
-        "--IPKernelApp.parent_handle=1",  # no thread that polls for the parent's end: the fork server sees to it
+        "--IPKernelApp.parent_handle=1",  # no thread polls for the parent's end: the server sees to it
     ]
 
 
@@ -190,7 +190,7 @@ def environment() -> dict[str, str]:
     """The environment of a kernel: the launcher's, with one hash seed unless the user set one."""
     env = dict(os.environ)
     env.setdefault("PYTHONHASHSEED", "0")
-    env["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # debugpy's remark about frozen modules is not the user's output
+    env["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # debugpy would remark on frozen modules
     env.pop("PYTHONEXECUTABLE", None)  # as Jupyter has it: the kernel is this very interpreter
     return env
 
@@ -238,7 +238,9 @@ def start(argv: list[str], cwd: Path, manner: Manner, env: dict[str, str]) -> Pr
         return _ordered(state, lambda s: s.start(argv, str(cwd), manner), cwd, manner, env)
 
 
-def _ordered(state: _State, order: Callable[[Server], _T], cwd: Path, manner: Manner, env: dict[str, str]) -> _T:
+def _ordered(
+    state: _State, order: Callable[[Server], _T], cwd: Path, manner: Manner, env: dict[str, str]
+) -> _T:
     try:
         return order(_server(state, cwd, manner, env))
     except BrokenPipeError:  # it was killed a moment ago
@@ -259,7 +261,7 @@ def ahead(cwd: Path, manner: Manner) -> None:
 def _server(state: _State, cwd: Path, manner: Manner, env: dict[str, str]) -> Server:
     """The server for such kernels; another than before where what is inherited has changed."""
     places = env.get("PYTHONPATH", "").split(os.pathsep) if env.get("PYTHONPATH") else []
-    anywhere = all(os.path.isabs(place) for place in places)
+    anywhere = all(Path(place).is_absolute() for place in places)  # else Python takes them from where it is
     inherited = (None if anywhere else str(cwd), env, *_inherited())
     if state.server is not None and not (state.server.inherited == inherited and state.server.serves(manner)):
         _leave(state)
@@ -309,7 +311,7 @@ def _private() -> Path:
     """A new private directory (0700) whose path is short: a unix socket's name holds 107 bytes."""
     given = os.environ.get("XDG_RUNTIME_DIR", "")
     for parent in (given, tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp makes it private
-        plain = re.fullmatch(r"/[\w/.+~-]*", parent, re.ASCII)  # nothing that traitlets would read as a syntax
+        plain = re.fullmatch(r"/[\w/.+~-]*", parent, re.ASCII)  # traitlets reads other signs as its own
         if plain and len(parent) < 60 and os.access(parent, os.W_OK | os.X_OK):
             return Path(tempfile.mkdtemp(prefix="mitosis-", dir=parent))
     raise TrialRefused(

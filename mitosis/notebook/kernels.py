@@ -139,31 +139,41 @@ async def started(cwd: Path, manner: Manner | None = None) -> AsyncIterator[Kern
     manner = manner or Manner()
     seat = forking.seat(cwd, manner)
     try:
-        specs = _Specs()
-        specs.argv = forking.command(seat.directory / "connection.json")
-        manager = AsyncKernelManager(
-            connection_file=str(seat.directory / "connection.json"), kernel_spec_manager=specs
+        await seat.process.born()
+        kernel = Kernel(_manager(seat), None, seat.process)
+        # beside the wait for the kernel, because Jupyter's own start sleeps for 10 ms
+        starting = asyncio.ensure_future(
+            kernel.manager.start_kernel(cwd=str(cwd), process=seat.process, manner=manner)
         )
-        manager.load_connection_info(seat.connection)
-        await manager.start_kernel(cwd=str(cwd), process=seat.process, manner=manner)
-        manager.context.reconnect_ivl = RECONNECT_MILLISECONDS
-        client = manager.client()
-        client.start_channels(hb=False)
-        client.allow_stdin = False
-        kernel = Kernel(manager, client, seat.process)
         try:
+            kernel.client = kernel.manager.client()
+            kernel.client.start_channels(hb=False)
+            kernel.client.allow_stdin = False
             await _ready(kernel)
             if manner.ahead:
                 forking.ahead(cwd, manner)
             yield kernel
             await _finish(kernel)
         finally:
-            client.stop_channels()
+            starting.cancel()
+            await asyncio.wait([starting])
+            kernel.client.stop_channels()
             await kernel.kill()
             await _dead(kernel)
-            await manager.cleanup_resources()
+            await kernel.manager.cleanup_resources()
     finally:
         seat.remove()
+
+
+def _manager(seat: forking.Seat) -> AsyncKernelManager:
+    """Jupyter's manager of the kernel on this seat."""
+    file = seat.directory / "connection.json"
+    specs = _Specs()
+    specs.argv = forking.command(file)
+    manager = AsyncKernelManager(connection_file=str(file), kernel_spec_manager=specs)
+    manager.load_connection_info(seat.connection)
+    manager.context.reconnect_ivl = RECONNECT_MILLISECONDS
+    return manager
 
 
 async def _ready(kernel: Kernel) -> None:

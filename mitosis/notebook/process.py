@@ -28,12 +28,13 @@ class Process:
         self._gate = gate
         self._server = server
         self._heard = b""
+        self._refusal = ""
         lifeline.setblocking(False)
 
     def poll(self) -> int | None:
-        """How the process ended; None while it runs. Raises ConfigurationRefused where it cannot begin."""
+        """How the process ended; None while it runs. Raises ConfigurationRefused where there will be none."""
         with contextlib.suppress(BlockingIOError):
-            while self.returncode is None:
+            while self.returncode is None and self._lifeline.fileno() >= 0:
                 try:
                     part = self._lifeline.recv(4096)
                 except ConnectionError:
@@ -42,15 +43,16 @@ class Process:
                 self._read()
                 if not part and self.returncode is None:
                     self._orphaned()
+        if self._refusal:
+            raise ConfigurationRefused(self._refusal, "leave it out of mitosis.preload")
         return self.returncode
 
     def _read(self) -> None:
         while b"\n" in self._heard and self.returncode is None:
             line, _, self._heard = self._heard.partition(b"\n")
             if line.startswith(b"!"):
-                self.returncode = 1
-                raise ConfigurationRefused(line[1:].decode(errors="replace"), "leave it out of mitosis.preload")
-            if self.pid is None:
+                self.returncode, self._refusal = 1, line[1:].decode(errors="replace")
+            elif self.pid is None:
                 self.pid = int(line)
             else:
                 self.returncode = int(line)
@@ -69,7 +71,7 @@ class Process:
         if self.pid is None:
             raise InternalError(
                 f"the fork server of the kernels ended ({ended(self._server.wait())})",
-                f"check that this works: {sys.executable} -m ipykernel --version; or use mitosis.kernel=fresh",
+                f"check that this works: {sys.executable} -m ipykernel --version; or: mitosis.kernel=fresh",
             )
         return self.pid
 
@@ -83,10 +85,10 @@ class Process:
     async def _told(self) -> None:
         """Return when there is something to read."""
         loop = asyncio.get_running_loop()
-        readable = loop.create_future()
-        loop.add_reader(self._lifeline, lambda: readable.done() or readable.set_result(None))
+        readable = asyncio.Event()
+        loop.add_reader(self._lifeline, readable.set)
         try:
-            await readable
+            await readable.wait()
         finally:
             loop.remove_reader(self._lifeline)
 

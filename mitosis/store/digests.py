@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, select
 
 from mitosis.store import schema
-from mitosis.store.rows import put
+from mitosis.store.rows import put_plain
 
 Key: TypeAlias = tuple[int, int, int, int, int]
 """A state of a file: device, inode, size in bytes, mtime_ns, ctime_ns."""
 
 _AT_ONCE = 500  # parameters of one statement
-_PENDING = 1_000  # digests that are not written yet
+_DENSE = 4  # files known in a range of inodes to one that is wanted, up to which all of them are read
+_PENDING = 10_000  # digests that are not written yet
 _LARGE = 16 * 2**20  # bytes; the digest of a larger file is written at once
 _TICK_NS = 50_000_000  # a kernel's clock for files moves in steps of up to 10 ms
 _COARSE_NS = 2_000_000_000  # and some file systems keep whole seconds, or pairs of them
@@ -41,28 +42,36 @@ class DigestCache:
 
     def get_many(self, keys: Iterable[Key]) -> dict[Key, str]:
         """The digests that are known, in one transaction: for thousands of files much faster than `get`."""
-        wanted = {_stored(key): key for key in keys}
-        found = {key: self._pending[key] for key in wanted.values() if key in self._pending}
-        by_device: dict[int, list[int]] = {}
-        for stored, key in wanted.items():
+        wanted = {key: key if key[0] < _SIGNED > key[1] else _stored(key) for key in keys}
+        found = {key: self._pending[key] for key in wanted if key in self._pending} if self._pending else {}
+        by_device: dict[int, set[int]] = {}
+        for key, stored in wanted.items():
             if key not in found:
-                by_device.setdefault(stored[0], []).append(stored[1])
+                by_device.setdefault(stored[0], set()).add(stored[1])
         if not by_device:
             return found
-        table = schema.digest_cache
+        known: dict[tuple[int, ...], str] = {}
         with self._transaction(False) as connection:
             for device, inodes in by_device.items():
-                for start in range(0, len(inodes), _AT_ONCE):
-                    question = select(table).where(
-                        table.c.host == self._host,
-                        table.c.device == device,
-                        table.c.inode.in_(inodes[start : start + _AT_ONCE]),
-                    )
-                    for _, dev, inode, size, mtime, ctime, digest in connection.execute(question):
-                        state = (dev, inode, size, mtime, ctime)
-                        if state in wanted:
-                            found[wanted[state]] = digest
+                for inode, size, mtime, ctime, digest in self._rows(connection, device, sorted(inodes)):
+                    known[device, inode, size, mtime, ctime] = digest
+        found |= {key: known[stored] for key, stored in wanted.items() if stored in known}
         return found
+
+    def _rows(self, connection: Connection, device: int, inodes: list[int]) -> Iterator[Sequence[Any]]:
+        """(inode, size, mtime_ns, ctime_ns, digest) of at least those that are known of `inodes`, sorted."""
+        table = schema.digest_cache
+        question = select(*list(table.c)[2:]).where(table.c.host == self._host, table.c.device == device)
+        if len(inodes) > _AT_ONCE:  # one range, unless it holds many more files than are wanted
+            most = _DENSE * len(inodes)
+            between = question.where(table.c.inode.between(inodes[0], inodes[-1])).limit(most + 1)
+            rows = connection.execute(between).all()
+            if len(rows) <= most:
+                yield from rows
+                return
+        for start in range(0, len(inodes), _AT_ONCE):
+            named = table.c.inode.in_(inodes[start : start + _AT_ONCE])
+            yield from connection.execute(question.where(named)).all()
 
     def put(self, key: Key, digest: str) -> None:
         """Remember `digest` for that state of the file.
@@ -82,17 +91,13 @@ class DigestCache:
         """Write what was put and is not written yet."""
         if not self._pending:
             return
-        columns = ("device", "inode", "size", "mtime_ns", "ctime_ns")
         states = {_stored(key): digest for key, digest in self._pending.items()}
         # two states of one file are one row: the later one; in one order, so that no two
         # processes wait for each other
         latest = {state[:2]: (state, digest) for state, digest in states.items()}
-        rows = [
-            {"host": self._host, **dict(zip(columns, state, strict=True)), "digest": digest}
-            for _, (state, digest) in sorted(latest.items())
-        ]
+        rows = [(self._host, *state, digest) for _, (state, digest) in sorted(latest.items())]
         with self._transaction(True) as connection:
-            put(connection, schema.digest_cache, rows)
+            put_plain(connection, schema.digest_cache, rows)
         self._pending.clear()
 
 

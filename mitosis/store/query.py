@@ -269,7 +269,8 @@ def sweep(connection: Connection, name: str) -> SweepRecord | None:
 def latest_sweep(connection: Connection, name: str | None, project: str | None) -> SweepRecord | None:
     """The latest sweep of the project whose id begins with `name`; None where there is none."""
     table = schema.sweeps
-    question = select(table.c.id).order_by(table.c.started.desc()).limit(1)
+    begun = select(schema.claims.c.sweep).where(schema.claims.c.sweep == table.c.id).exists()
+    question = select(table.c.id).where(begun).order_by(table.c.started.desc()).limit(1)
     if name is not None:
         question = question.where(prefix(table.c.id, name) if is_hex(name) else false())
     if project is not None:

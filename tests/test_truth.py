@@ -1,0 +1,645 @@
+"""Attempts to make a record false: each ends refused, tainted or immune.
+
+Most attempts of a kind share one trial: an experiment that makes them all, each on files of its own, so that
+each is found again in the record by its path. What another person or process does to the files while the
+trial runs is done by a shell that the experiment starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import py_compile
+import shutil
+import sqlite3
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import project as project_of_tests
+from tests.project import Project
+
+pytestmark = pytest.mark.kernel
+
+Record = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory for the module's repositories; git and IPython are cut off from the user's own settings."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "gitconfig").write_text(
+        "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
+        '[protocol "file"]\n\tallow = always\n'
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("GIT_")]:
+            patch.delenv(name)
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
+        patch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+        yield home
+
+
+@pytest.fixture
+def project(home: Path, tmp_path: Path) -> Project:
+    """A clean repository of its own for one test."""
+    return project_of_tests.make(tmp_path / "my 'own' projéct")
+
+
+def trial_of(project: Project, *arguments: str, code: int = 0, **env: str) -> Record:
+    """The whole record of the trial that the command makes."""
+    done = project.run(*arguments, **env)
+    assert done.returncode == code, done.stdout + done.stderr
+    record: Record = project.json("show", "@1")
+    return record
+
+
+def refusal_of(project: Project, *arguments: str, **env: str) -> str:
+    """What is said where the command is refused; nothing may have run."""
+    before = project.json("ls")
+    done = project.run(*arguments, **env)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert project.json("ls") == before
+    return done.stderr
+
+
+def kinds(record: Record, where: str, what: str = "taints") -> set[str]:
+    """The kinds of the taints (or notes) whose place ends in `where`."""
+    return {r["kind"] for r in record[what] if r["where"].endswith(where)}
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def reads(record: Record) -> dict[str, str]:
+    """The digests of the inputs by path."""
+    return {i["path"]: i["digest"] for i in record["inputs"]}
+
+
+# --- code ---------------------------------------------------------------------------------------------
+
+CODE = '''\
+"""Runs code that the commit does not hold, by many ways."""
+
+import importlib.util
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+HERE = Path(__file__).parent
+OUTSIDE = Path(os.environ["TRUTH_OUTSIDE"])
+found = {}
+
+
+def shell(line):
+    subprocess.run(line, shell=True, check=True, cwd=HERE)
+
+
+def by_path(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class OwnLoader:
+    """A loader that Python does not know."""
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        exec(Path(module.__spec__.origin).read_text(), module.__dict__)
+
+
+def in_child(queue):
+    import forked_ignored
+
+    queue.put(forked_ignored.VALUE)
+
+
+def run(seed, **params):
+    import ignored
+    import sourceless
+    import stale_unchecked
+    import stale_stamped
+
+    found["stale_unchecked"] = stale_unchecked.VALUE
+    found["stale_stamped"] = stale_stamped.VALUE
+
+    shell("echo VALUE=666 > late.py")
+    import late
+
+    shell("git update-index --assume-unchanged assumed.py; echo VALUE=666 > assumed.py")
+    import assumed
+
+    shell("git update-index --skip-worktree skipped.py; echo VALUE=666 > skipped.py")
+    import skipped
+
+    import linked
+    import on_pythonpath
+    import other_clean
+    import filtered
+    import crlf
+    import rewrites_itself
+    import hides_itself
+    import in_submodule.part
+
+    shell("echo VALUE=666 > in_submodule/late_part.py")
+    import in_submodule.late_part
+
+    import reloaded
+
+    shell("cp reloaded.py kept.txt; echo VALUE=666 > reloaded.py")
+    importlib.reload(reloaded)
+    shell("cp kept.txt reloaded.py")
+
+    found["by_path_stale"] = by_path("by_path_stale", HERE / "by_path_stale.py").VALUE
+    by_path("by_path_ignored", HERE / "by_path_ignored.py")
+    exec(open("script.txt").read(), found)
+    runpy.run_path("run_by_path.txt")
+    runpy.run_module("run_as_module")
+
+    sys.path.insert(0, "archive.zip")
+    import zipped
+
+    injected = types.ModuleType("injected")
+    exec(Path("injected.txt").read_text(), injected.__dict__)
+    sys.modules["injected"] = injected
+
+    spec = importlib.util.spec_from_file_location("own_loader", HERE / "own_loader.py", loader=OwnLoader())
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["own_loader"] = module
+    spec.loader.exec_module(module)
+
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=in_child, args=(queue,))
+    child.start()
+    found["forked"] = queue.get(timeout=60)
+    child.join()
+
+    import ctypes
+
+    ctypes.CDLL("./built_here.so")
+    found.pop("__builtins__", None)
+    return {"main": 1.0, "metrics": {k: v for k, v in found.items() if isinstance(v, int)}}
+'''
+
+
+def _stale(project: Project, name: str, mode: py_compile.PycInvalidationMode) -> None:
+    """Bytecode that says 666 where the source says 1, and that Python would believe."""
+    source = project.write(f"{name}.py", "VALUE = 666\n")
+    cache = importlib.util.cache_from_source(str(source))
+    py_compile.compile(str(source), cache, invalidation_mode=mode)
+    status = source.stat()
+    source.write_text("VALUE = 1  \n")
+    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert source.stat().st_size == status.st_size
+
+
+def _code_project(home: Path) -> tuple[Project, dict[str, str]]:
+    project = project_of_tests.make(home / "code")
+    outside = home / "outside"
+    outside.mkdir()
+    unchecked, stamped = py_compile.PycInvalidationMode.UNCHECKED_HASH, py_compile.PycInvalidationMode.TIMESTAMP
+    project.write(
+        ".gitignore", "__pycache__/\n*ignored.py\nsourceless.pyc\n*.txt\narchive.zip\n*.so\nrun_as_module.py\n"
+    )
+    project.write("conf/experiment/code.yaml", "module: code_attempts\n")
+    project.write("code_attempts.py", CODE)
+    for name in ("late", "assumed", "skipped", "reloaded", "own_loader"):
+        project.write(f"{name}.py", "VALUE = 1\n")
+    for name in ("ignored", "by_path_ignored", "forked_ignored", "run_as_module"):
+        project.write(f"{name}.py", "VALUE = 666\n")
+    for name in ("script", "run_by_path", "injected"):
+        project.write(f"{name}.txt", f"# {name}\nVALUE = 666\n")
+    py_compile.compile(str(project.write("sourceless.py", "VALUE = 666\n")), str(project.path / "sourceless.pyc"))
+    (project.path / "sourceless.py").unlink()
+    _stale(project, "stale_unchecked", unchecked)
+    _stale(project, "stale_stamped", stamped)
+    _stale(project, "by_path_stale", unchecked)
+    with zipfile.ZipFile(project.path / "archive.zip", "w") as archive:
+        archive.writestr("zipped.py", "VALUE = 666\n")
+    (outside / "linked.py").write_text("VALUE = 666\n")
+    (project.path / "linked.py").symlink_to(outside / "linked.py")
+    (outside / "on_pythonpath.py").write_text("VALUE = 666\n")
+    project.write("rewrites_itself.py", "from pathlib import Path\nPath(__file__).write_text('VALUE = 666')\n")
+    project.write("hides_itself_ignored.py", "import sys\ndel sys.modules[__name__]\n")
+    project.write("hides_itself.py", "try:\n    import hides_itself_ignored\nexcept KeyError:\n    pass\n")
+    library = next(Path("/usr/lib").glob("*/libm.so.6"), None) or Path(sys.executable)
+    shutil.copy(library, project.path / "built_here.so")
+
+    project.write(".gitattributes", "filtered.py filter=hide\ncrlf.py text eol=crlf\n")
+    project.write("filtered.py", "VALUE = 1\n")
+    project.write("crlf.py", "VALUE = 1\n")
+
+    part = project_of_tests.make(home / "part")
+    part.write("__init__.py", "")
+    part.write("part.py", "VALUE = 1\n")
+    part.write("late_part.py", "VALUE = 1\n")
+    part.commit()
+    project.git("submodule", "--quiet", "add", str(part.path), "in_submodule")
+    project.commit()
+    (project.path / "crlf.py").unlink()
+    project.git("checkout", "crlf.py")
+    assert b"\r\n" in (project.path / "crlf.py").read_bytes()
+    project.git("config", "filter.hide.clean", "echo 'VALUE = 1'")
+    project.write("filtered.py", "VALUE = 666\n")
+    project.git("add", "filtered.py")
+
+    clean = project_of_tests.make(home / "clean")
+    clean.write("other_clean.py", "VALUE = 1\n")
+    clean.commit()
+    site = _site(home / "site", "clean", clean.path)
+    (home / "startup.py").write_text("raise SystemExit('the startup file ran')\n")
+    profile = home / "ipython" / "profile_default" / "startup"
+    profile.mkdir(parents=True)
+    (profile / "00.py").write_text("raise SystemExit('the profile ran')\n")
+    env = {
+        "PYTHONPATH": os.pathsep.join(str(p) for p in (outside, site, clean.path)),
+        "PYTHONSTARTUP": str(home / "startup.py"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "TRUTH_OUTSIDE": str(outside),
+    }
+    (outside / "sitecustomize.py").write_text("VALUE = 666\n")
+    return project, env
+
+
+def _site(directory: Path, name: str, editable: Path | None = None, version: str = "1.0") -> Path:
+    """A directory on sys.path in which a distribution is installed; as pip does it for `-e`, or really."""
+    metadata = directory / f"{name}-{version}.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    if editable is not None:
+        url = {"url": editable.as_uri(), "dir_info": {"editable": True}}
+        (metadata / "direct_url.json").write_text(json.dumps(url))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def code_trial(home: Path) -> Record:
+    """The record of the trial that makes all attempts of `CODE`."""
+    project, env = _code_project(home)
+    assert project.status() == "", "the gate must not see any of it"
+    return trial_of(project, "experiment=code", "params=one", **env)
+
+
+@pytest.mark.parametrize(
+    ("module", "kind"),
+    [
+        ("ignored.py", "code_untracked"),
+        ("sourceless.pyc", "code_sourceless"),
+        ("late.py", "code_changed"),
+        ("assumed.py", "code_changed"),
+        ("skipped.py", "code_changed"),
+        ("filtered.py", "code_changed"),
+        ("linked.py", "code_outside"),
+        ("on_pythonpath.py", "code_outside"),
+        ("sitecustomize.py", "code_outside"),
+        ("in_submodule/late_part.py", "code_changed"),
+        ("reloaded.py", "code_changed"),
+        ("by_path_ignored.py", "code_untracked"),
+        ("run_as_module.py", "code_untracked"),
+        ("hides_itself_ignored.py", "code_untracked"),
+        ("forked_ignored.py", "code_untracked"),
+        ("archive.zip", "code_untracked"),
+        ("own_loader.py", "code_unwatched"),
+    ],
+)
+def test_code_that_the_commit_does_not_hold_is_a_taint(code_trial: Record, module: str, kind: str) -> None:
+    """However a module got in whose bytes are not the commit's, a taint names its file."""
+    assert kind in {
+        t["kind"] for t in code_trial["taints"] if t["where"] == module or t["where"].endswith(f"/{module}")
+    }
+
+
+
+@pytest.mark.parametrize("module", ["stale_unchecked", "stale_stamped", "by_path_stale"])
+def test_stale_bytecode_never_runs(code_trial: Record, module: str) -> None:
+    """A .pyc of the repository is not read, whatever it says of its source: what ran is the commit's."""
+    assert code_trial["metrics"][module] == 1.0
+    assert {m["origin"] for m in code_trial["modules"] if m["name"] == module} == {"commit"}
+
+
+@pytest.mark.parametrize(
+    "module", ["rewrites_itself.py", "hides_itself.py", "crlf.py", "in_submodule/part.py", "code_attempts.py"]
+)
+def test_honest_code_is_no_taint(code_trial: Record, module: str) -> None:
+    """What was loaded from the commit is proven, whatever the file says afterwards and however lines end."""
+    assert {m["origin"] for m in code_trial["modules"] if m["path"] == module} == {"commit"}
+    assert not kinds(code_trial, module)
+
+
+def test_startup_files_do_not_run(code_trial: Record) -> None:
+    """PYTHONSTARTUP and the user's IPython profile end an interpreter at once here; the kernel reads neither."""
+    assert code_trial["status"] == "succeeded"
+    assert not [t for t in code_trial["taints"] if t["kind"] == "code_startup"]
+
+
+def test_code_of_a_clean_editable_install_has_its_own_commit(code_trial: Record) -> None:
+    """A module of another repository is recorded with that repository's project and commit."""
+    (module,) = [m for m in code_trial["modules"] if m["name"] == "other_clean"]
+    top = Path(module["path"]).parent
+    assert module["origin"].endswith(f"@{Project(top).git('rev-parse', 'HEAD')}")
+    assert not kinds(code_trial, "other_clean.py")
+
+
+@pytest.mark.parametrize(
+    "name", ["script.txt", "run_by_path.txt", "injected.txt", "archive.zip", "sourceless.pyc", "built_here.so"]
+)
+def test_code_that_is_read_as_data_is_an_input(code_trial: Record, name: str) -> None:
+    """`exec(open(...).read())`, `runpy.run_path`, injected modules, archives, ctypes: the file is recorded."""
+    assert name in reads(code_trial)
+
+
+def test_a_repository_without_a_change_but_a_hidden_one_is_refused(project: Project) -> None:
+    """Edits under assume-unchanged, skip-worktree and info/exclude, and in a submodule, are named."""
+    project.write("assumed.py", "").write_text("x = 1\n")
+    project.write("skipped.py", "x = 1\n")
+    part = project_of_tests.make(project.path.parent / "part")
+    project.git("submodule", "--quiet", "add", str(part.path), "part")
+    project.commit()
+    project.git("update-index", "--assume-unchanged", "assumed.py")
+    project.git("update-index", "--skip-worktree", "skipped.py")
+    for name in ("assumed.py", "skipped.py", "excluded.py", "part/toy.py"):
+        project.write(name, "x = 666\n")
+    (project.path / ".git" / "info" / "exclude").write_text("excluded.py\n")
+    project.git("config", "submodule.part.ignore", "all")
+    assert project.status() == ""
+    said = refusal_of(project, "experiment=toy", "params=one")
+    for name in ("assumed.py", "skipped.py", "excluded.py", "part/toy.py"):
+        assert name in said
+
+
+def test_a_dirty_editable_install_is_refused(project: Project, tmp_path: Path) -> None:
+    """The repository of another distribution that is installed in place must be clean, too."""
+    other = project_of_tests.make(tmp_path / "other")
+    other.write("toy.py", "x = 666\n")
+    site = _site(tmp_path / "site", "other", other.path)
+    said = refusal_of(project, "experiment=toy", "params=one", PYTHONPATH=str(site))
+    assert "other is installed as editable" in said and "toy.py" in said
+
+
+# --- data ---------------------------------------------------------------------------------------------
+
+DATA = '''\
+"""Reads data that changes, that no commit holds, or by ways that are hard to see."""
+
+import builtins
+import bz2
+import ctypes
+import gzip
+import importlib.util
+import io
+import lzma
+import mmap
+import multiprocessing
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import zipfile
+from pathlib import Path
+
+HERE = Path.cwd()
+AWAY = Path(os.environ["TRUTH_AWAY"])
+
+
+def shell(line, **kw):
+    subprocess.run(line, shell=True, check=True, cwd=HERE, **kw)
+
+
+def read(path, *args, **kw):
+    with open(path, *args, **kw) as file:
+        return file.read()
+
+
+def changes():
+    read("declared.csv")
+    shell("echo other >> declared.csv")
+    shell("cp -p declared_back.csv kept; echo other > declared_back.csv")
+    read("declared_back.csv")
+    shell("cp -p kept declared_back.csv")
+    shell("cp -p declared_tree/a.csv kept; echo other > declared_tree/a.csv; cp -p kept declared_tree/a.csv")
+    read("data/changed.csv")
+    shell("echo other >> data/changed.csv")
+    read("data/changed_and_back.csv")
+    shell("cp -p data/changed_and_back.csv kept; echo other > data/changed_and_back.csv")
+    read("data/changed_and_back.csv")
+    shell("cp -p kept data/changed_and_back.csv")
+    read("data/gone.csv")
+    shell("rm data/gone.csv")
+    read("data/replaced.csv")
+    shell("echo other > data/new; mv data/new data/replaced.csv")
+    read("data/retargeted.csv")
+    shell("ln -sf other.csv data/retargeted.csv")
+    read("data/retargeted.csv")
+    shell("ln -sf first.csv data/retargeted.csv")
+    read("data/folder/x.csv")
+    shell("mv data/folder data/aside; mv data/folder_two data/folder")
+    read("data/folder/x.csv")
+    shell("mv data/folder data/folder_two; mv data/aside data/folder")
+    shell("echo other > tracked/edited.csv")
+    read("tracked/edited.csv")
+    shell("git update-index --assume-unchanged tracked/assumed.csv; echo other > tracked/assumed.csv")
+    read("tracked/assumed.csv")
+    shell("echo other > tracked/by_link.csv")
+    read(AWAY / "link_to_repository" / "tracked" / "by_link.csv")
+    shell("touch tracked/touched.csv")
+    read("tracked/touched.csv")
+    with open("data/in_place.csv", "r+") as file:
+        file.write("x")
+    with open("data/appended.csv", "a") as file:
+        file.write("x")
+    read("data/appended.csv")
+    with open("data/log.txt", "a") as file:
+        file.write("x")
+
+
+def ways():
+    read(AWAY / "untracked.csv")
+    Path("data/pathlib.csv").read_text()
+    read(b"data/bytes.csv")
+    gzip.open("data/x.gz").read()
+    bz2.open("data/x.bz2").read()
+    lzma.open("data/x.xz").read()
+    zipfile.ZipFile("data/x.zip").read("a")
+    os.close(os.open("data/os_open.csv", os.O_RDONLY))
+    os.close(os.open(Path("data/os_open_path.csv"), os.O_RDONLY))
+    directory = os.open(AWAY, os.O_RDONLY)
+    os.close(os.open("dir_fd.csv", os.O_RDONLY, dir_fd=directory))
+    io.FileIO("data/fileio.csv").read()
+    with open("data/mmap.csv", "rb") as file:
+        mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)[:]
+    connection = sqlite3.connect("file:data/a%20b.db?mode=ro", uri=True)
+    assert connection.execute("select * from t").fetchall() == [(1,)]
+    connection.close()
+    if importlib.util.find_spec("numpy"):
+        import numpy
+
+        numpy.load("data/x.npy")
+        numpy.fromfile("data/fromfile.bin")
+        numpy.loadtxt("data/loadtxt.csv")
+        numpy.memmap("data/memmap.bin", mode="r")[:]
+        read(numpy.str_("data/numpy_str.csv"))
+    if importlib.util.find_spec("pandas"):
+        import pandas
+
+        pandas.read_csv("data/pandas.csv")
+    read("/usr/.." + str(AWAY / "dotdot_through_usr.csv"))
+    read("/proc/self/cwd/data/proc.csv")
+    read("data/link/../dotdot.csv")
+    os.chdir("data/one")
+    read("same.csv")
+    os.chdir("../two")
+    read("same.csv")
+    os.chdir(HERE)
+    plain = builtins.open
+    builtins.open = lambda *a, **kw: plain(*a, **kw)
+    read("data/patched.csv")
+    builtins.open = plain
+    try:
+        read("data/late.csv")
+    except FileNotFoundError:
+        shell("echo late > data/late.csv")
+    read("data/late.csv")
+    read(os.fsencode(AWAY) + b"/\\xff.csv")
+    child = multiprocessing.get_context("fork").Process(target=read, args=("data/child.csv",))
+    child.start()
+    child.join()
+    shutil.copy("data/copied.csv", "data/out/copy.csv")
+
+
+def own_files():
+    with open("data/out/written.csv", "w") as file:
+        file.write("x")
+    read("data/out/written.csv")
+    with tempfile.NamedTemporaryFile("w", dir="data/out", delete=False) as file:
+        file.write("x")
+    os.replace(file.name, "data/out/renamed.csv")
+    read("data/out/renamed.csv")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "x").write_text("x")
+        Path(folder, "x").read_text()
+    os.mkdir("data/out/new")
+    Path("data/out/new/x.csv").write_text("x")
+    os.rename("data/out/new", "data/out/moved")
+    Path("data/out/moved/x.csv").read_text()
+    child = multiprocessing.get_context("fork").Process(target=Path("data/out/by_child.csv").write_text, args="x")
+    child.start()
+    child.join()
+    read("data/out/by_child.csv")
+    Path("result.csv").write_text("x")
+
+
+def limits():
+    libc = ctypes.CDLL(None)
+    libc.fopen.restype = ctypes.c_void_p
+    libc.fclose.argtypes = [ctypes.c_void_p]
+    libc.fclose(libc.fopen(b"data/fopen.csv", b"r"))
+    subprocess.run(["cat", "data/cat.csv"], stdout=subprocess.DEVNULL)
+    with socket.socket() as line:
+        line.setblocking(False)
+        line.connect_ex(("192.0.2.1", 9))
+    connection = sqlite3.connect("data/out/main.db")
+    connection.execute("attach 'data/attached.db' as other")
+    connection.close()
+
+
+def run(seed, **params):
+    changes()
+    ways()
+    own_files()
+    limits()
+    return {"main": 1.0}
+'''
+
+WAYS = [
+    "pathlib.csv", "bytes.csv", "x.gz", "x.bz2", "x.xz", "x.zip", "os_open.csv", "os_open_path.csv", "fileio.csv",
+    "mmap.csv", "a b.db", "proc.csv", "one/same.csv", "two/same.csv", "patched.csv", "late.csv", "child.csv",
+    "copied.csv",
+]  # fmt: skip
+NUMPY = ["x.npy", "fromfile.bin", "loadtxt.csv", "memmap.bin", "numpy_str.csv"]
+
+
+def _data_project(home: Path) -> tuple[Project, dict[str, str]]:
+    project = project_of_tests.make(home / "data")
+    away = home / "away"
+    away.mkdir()
+    (away / "link_to_repository").symlink_to(project.path)
+    (away / "real" / "deep").mkdir(parents=True)
+    inputs = "inputs: [declared.csv, declared_back.csv, declared_tree]\n"
+    project.write("conf/experiment/data.yaml", f"module: data_attempts\n{inputs}")
+    project.write("data_attempts.py", DATA)
+    project.write(".gitignore", "__pycache__/\n/data/\ndeclared*\nkept\n")
+    for name in ("edited", "assumed", "by_link", "touched"):
+        project.write(f"tracked/{name}.csv", f"{name}\n")
+    project.commit()
+    for name in ("declared.csv", "declared_back.csv", "declared_tree/a.csv"):
+        project.write(name, f"{name}\n")
+    names = ["changed", "changed_and_back", "gone", "replaced", "first", "other", "in_place", "appended", "log"]
+    for name in [f"{n}.csv" for n in names] + [*WAYS, *NUMPY, "pandas.csv", "fopen.csv", "cat.csv"]:
+        if name not in ("late.csv", "a b.db"):
+            project.write(f"data/{name}", "1\n")
+    for name in ("folder/x.csv", "folder_two/x.csv", "out/README"):
+        project.write(f"data/{name}", f"{name}\n")
+    (project.path / "data" / "retargeted.csv").symlink_to("first.csv")
+    (project.path / "data" / "link").symlink_to(away / "real" / "deep")
+    for name in ("untracked.csv", "dir_fd.csv", "real/dotdot.csv", "dotdot_through_usr.csv", os.fsdecode(b"\xff.csv")):
+        (away / name).write_text(f"away {name!a}\n")
+    _special(project.path / "data")
+    return project, {"TRUTH_AWAY": str(away)}
+
+
+def _special(data: Path) -> None:
+    """The files whose format matters."""
+    import bz2
+    import gzip
+    import lzma
+
+    for name, module in (("x.gz", gzip), ("x.bz2", bz2), ("x.xz", lzma)):
+        (data / name).write_bytes(module.compress(b"1"))  # type: ignore[attr-defined]
+    with zipfile.ZipFile(data / "x.zip", "w") as archive:
+        archive.writestr("a", "1")
+    for name in ("a b.db", "attached.db"):
+        with sqlite3.connect(data / name) as connection:
+            connection.execute("create table t (x)")
+            connection.execute("insert into t values (1)")
+        connection.close()
+    if importlib.util.find_spec("numpy"):
+        import numpy
+
+        numpy.save(data / "x.npy", numpy.arange(3))
+
+
+@pytest.fixture(scope="module")
+def data_project(home: Path) -> tuple[Project, Record]:
+    """The repository and the record of the trial that makes all attempts of `DATA`."""
+    project, env = _data_project(home)
+    return project, trial_of(project, "experiment=data", "params=one", **env)
+
+
+@pytest.fixture(scope="module")
+def data_trial(data_project: tuple[Project, Record]) -> Record:
+    return data_project[1]
+
+
+def test_zz(data_trial):
+    print(json.dumps({k: data_trial[k] for k in ("status", "error", "taints", "notes", "metrics", "inputs", "outputs")}, indent=1))
+    assert 0
