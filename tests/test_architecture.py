@@ -70,6 +70,8 @@ ROOMS = {
     "notebook.report": Room(ours=CORE | words("notebook"), doors=words("nbconvert nbformat traitlets")),
     # IPython is there already where the kernel's code runs: it is what runs it
     "kernel": Room(inner=words("cloudpickle numpy threadpoolctl IPython"), stdlib_only_ours=True),
+    # the fork server becomes the kernel: that is the one import of it
+    "kernel.forkserver": Room(inner=words("ipykernel IPython"), stdlib_only_ours=True),
     "store": Room(ours=VALUES | words("identity"), doors=words("sqlalchemy alembic")),
     # the launcher: no door of another's, so that the store, git and notebooks are reached through their rooms
     "settings": Room(),
@@ -94,6 +96,7 @@ ROOMS = {
 
 # What may be called while a module is imported: it makes a value and touches nothing.
 MAKERS = words(
+    "dirname abspath local WeakSet Border "  # its own place, an empty slot, directories told apart
     "frozenset set tuple list dict range len field dataclass re.compile TypeVar namedtuple NewType Missing "
     "Path PurePosixPath object property classmethod staticmethod cache functools.cache functools.lru_cache "
     "MappingProxyType Enum datetime.timedelta timedelta join split words _words"

@@ -304,6 +304,7 @@ def test_a_reader_that_leaves_does_not_cost_the_trial(project: Project) -> None:
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     process.stderr.read()
+    process.stderr.close()
     process.wait(timeout=60)
     (trial,) = project.json("ls")
     assert trial["status"] == "succeeded"

@@ -215,9 +215,13 @@ def _code_project(home: Path) -> tuple[Project, dict[str, str]]:
     project = project_of_tests.make(home / "code")
     outside = home / "outside"
     outside.mkdir()
-    unchecked, stamped = py_compile.PycInvalidationMode.UNCHECKED_HASH, py_compile.PycInvalidationMode.TIMESTAMP
+    unchecked, stamped = (
+        py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        py_compile.PycInvalidationMode.TIMESTAMP,
+    )
     project.write(
-        ".gitignore", "__pycache__/\n*ignored.py\nsourceless.pyc\n*.txt\narchive.zip\n*.so\nrun_as_module.py\n"
+        ".gitignore",
+        "__pycache__/\n*ignored.py\nsourceless.pyc\n*.txt\narchive.zip\n*.so\nrun_as_module.py\n",
     )
     project.write("conf/experiment/code.yaml", "module: code_attempts\n")
     project.write("code_attempts.py", CODE)
@@ -227,7 +231,9 @@ def _code_project(home: Path) -> tuple[Project, dict[str, str]]:
         project.write(f"{name}.py", "VALUE = 666\n")
     for name in ("script", "run_by_path", "injected"):
         project.write(f"{name}.txt", f"# {name}\nVALUE = 666\n")
-    py_compile.compile(str(project.write("sourceless.py", "VALUE = 666\n")), str(project.path / "sourceless.pyc"))
+    py_compile.compile(
+        str(project.write("sourceless.py", "VALUE = 666\n")), str(project.path / "sourceless.pyc")
+    )
     (project.path / "sourceless.py").unlink()
     _stale(project, "stale_unchecked", unchecked)
     _stale(project, "stale_stamped", stamped)
@@ -237,7 +243,9 @@ def _code_project(home: Path) -> tuple[Project, dict[str, str]]:
     (outside / "linked.py").write_text("VALUE = 666\n")
     (project.path / "linked.py").symlink_to(outside / "linked.py")
     (outside / "on_pythonpath.py").write_text("VALUE = 666\n")
-    project.write("rewrites_itself.py", "from pathlib import Path\nPath(__file__).write_text('VALUE = 666')\n")
+    project.write(
+        "rewrites_itself.py", "from pathlib import Path\nPath(__file__).write_text('VALUE = 666')\n"
+    )
     project.write("hides_itself_ignored.py", "import sys\ndel sys.modules[__name__]\n")
     project.write("hides_itself.py", "try:\n    import hides_itself_ignored\nexcept KeyError:\n    pass\n")
     library = next(Path("/usr/lib").glob("*/libm.so.6"), None) or Path(sys.executable)
@@ -327,7 +335,6 @@ def test_code_that_the_commit_does_not_hold_is_a_taint(code_trial: Record, modul
     }
 
 
-
 @pytest.mark.parametrize("module", ["stale_unchecked", "stale_stamped", "by_path_stale"])
 def test_stale_bytecode_never_runs(code_trial: Record, module: str) -> None:
     """A .pyc of the repository is not read, whatever it says of its source: what ran is the commit's."""
@@ -359,7 +366,8 @@ def test_code_of_a_clean_editable_install_has_its_own_commit(code_trial: Record)
 
 
 @pytest.mark.parametrize(
-    "name", ["script.txt", "run_by_path.txt", "injected.txt", "archive.zip", "sourceless.pyc", "built_here.so"]
+    "name",
+    ["script.txt", "run_by_path.txt", "injected.txt", "archive.zip", "sourceless.pyc", "built_here.so"],
 )
 def test_code_that_is_read_as_data_is_an_input(code_trial: Record, name: str) -> None:
     """`exec(open(...).read())`, `runpy.run_path`, injected modules, archives, ctypes: the file is recorded."""
@@ -593,7 +601,17 @@ def _data_project(home: Path) -> tuple[Project, dict[str, str]]:
     project.commit()
     for name in ("declared.csv", "declared_back.csv", "declared_tree/a.csv"):
         project.write(name, f"{name}\n")
-    names = ["changed", "changed_and_back", "gone", "replaced", "first", "other", "in_place", "appended", "log"]
+    names = [
+        "changed",
+        "changed_and_back",
+        "gone",
+        "replaced",
+        "first",
+        "other",
+        "in_place",
+        "appended",
+        "log",
+    ]
     for name in [f"{n}.csv" for n in names] + [*WAYS, *NUMPY, "pandas.csv", "fopen.csv", "cat.csv"]:
         if name not in ("late.csv", "a b.db"):
             project.write(f"data/{name}", "1\n")
@@ -601,7 +619,13 @@ def _data_project(home: Path) -> tuple[Project, dict[str, str]]:
         project.write(f"data/{name}", f"{name}\n")
     (project.path / "data" / "retargeted.csv").symlink_to("first.csv")
     (project.path / "data" / "link").symlink_to(away / "real" / "deep")
-    for name in ("untracked.csv", "dir_fd.csv", "real/dotdot.csv", "dotdot_through_usr.csv", os.fsdecode(b"\xff.csv")):
+    for name in (
+        "untracked.csv",
+        "dir_fd.csv",
+        "real/dotdot.csv",
+        "dotdot_through_usr.csv",
+        os.fsdecode(b"\xff.csv"),
+    ):
         (away / name).write_text(f"away {name!a}\n")
     _special(project.path / "data")
     return project, {"TRUTH_AWAY": str(away)}
@@ -640,6 +664,195 @@ def data_trial(data_project: tuple[Project, Record]) -> Record:
     return data_project[1]
 
 
-def test_zz(data_trial):
-    print(json.dumps({k: data_trial[k] for k in ("status", "error", "taints", "notes", "metrics", "inputs", "outputs")}, indent=1))
-    assert 0
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("declared.csv", "input_changed"),
+        ("declared_back.csv", "input_changed"),
+        ("declared_tree", "input_changed"),
+        ("data/changed.csv", "input_changed"),
+        ("data/changed_and_back.csv", "input_changed"),
+        ("data/gone.csv", "input_gone"),
+        ("data/replaced.csv", "input_changed"),
+        ("data/retargeted.csv", "input_changed"),
+        ("data/folder/x.csv", "input_changed"),
+        ("data/in_place.csv", "input_changed"),
+        ("data/appended.csv", "input_changed"),
+        ("tracked/edited.csv", "input_not_committed"),
+        ("tracked/assumed.csv", "input_not_committed"),
+        ("tracked/by_link.csv", "input_not_committed"),
+    ],
+)
+def test_data_that_changes_is_a_taint(data_trial: Record, path: str, kind: str) -> None:
+    """Changed, changed back, replaced, retargeted, removed, or not the commit's: a taint names the file."""
+    assert kinds(data_trial, path) == {kind}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_read_is_seen_however_it_is_done(
+    data_trial: Record, data_project: tuple[Project, Record], name: str
+) -> None:
+    """Every way of Python's own to open a file is recorded with the digest of its content; none is a taint."""
+    assert reads(data_trial)[f"data/{name}"] == sha256((data_project[0].path / "data" / name).read_bytes())
+    assert not kinds(data_trial, f"data/{name}")
+
+
+@pytest.mark.parametrize("name", NUMPY)
+def test_reads_of_numpy_are_seen(data_trial: Record, name: str) -> None:
+    """`load`, `fromfile`, `loadtxt`, `memmap`, and paths that are numpy's own texts."""
+    pytest.importorskip("numpy")
+    assert f"data/{name}" in reads(data_trial)
+
+
+def test_reads_of_pandas_are_seen(data_trial: Record) -> None:
+    """`read_csv` opens the file by Python."""
+    pytest.importorskip("pandas")
+    assert "data/pandas.csv" in reads(data_trial)
+
+
+@pytest.mark.parametrize(
+    "name", ["untracked.csv", "dir_fd.csv", "real/dotdot.csv", "dotdot_through_usr.csv", "\\xff.csv"]
+)
+def test_a_file_outside_of_the_repository_is_an_input(data_trial: Record, home: Path, name: str) -> None:
+    """/tmp counts; so do paths relative to a descriptor, with `..` behind a link, and names that are no text."""
+    assert str(home / "away" / name) in reads(data_trial)
+
+
+def test_what_the_experiment_writes_itself_is_an_output_and_no_input(data_trial: Record) -> None:
+    """Written, renamed, in a directory that was renamed, or written by a child, and then read."""
+    written = {o["path"] for o in data_trial["outputs"]}
+    own = {
+        f"data/out/{name}"
+        for name in ("written.csv", "renamed.csv", "moved/x.csv", "by_child.csv", "copy.csv")
+    }
+    assert own | {"data/log.txt", "data/in_place.csv", "result.csv"} <= written
+    assert not own & set(reads(data_trial))
+    assert "tracked/touched.csv" in reads(data_trial) and not kinds(data_trial, "touched.csv")
+
+
+def test_the_documented_limits_are_as_documented(data_trial: Record) -> None:
+    """What C opens, what SQLite attaches and what other programs read is not seen; programs and hosts are noted."""
+    assert not {"data/fopen.csv", "data/cat.csv", "data/attached.db"} & set(reads(data_trial))
+    said = " ".join(n["what"] for n in data_trial["notes"] if n["kind"] == "unseen")
+    assert "program cat" in said and "192.0.2.1" in said
+
+
+def test_an_output_that_dirties_the_tree_names_its_trial(data_project: tuple[Project, Record]) -> None:
+    """The next command is refused, and says which trial wrote the file and the ways out."""
+    project, record = data_project
+    project.git("checkout", "--quiet", "tracked")
+    said = refusal_of(project, "experiment=toy", "params=one")
+    assert f"result.csv was written by trial {record['id'][:7]}" in said
+    assert ".gitignore" in said and "mitosis.cwd=trial" in said
+
+
+def test_a_declared_input_that_is_missing_is_refused(project: Project) -> None:
+    """Before anything runs, by the name in the configuration."""
+    project.write("conf/experiment/toy.yaml", "module: toy\ninputs: ['no such*.csv']\n")
+    project.commit()
+    assert "no such*.csv" in refusal_of(project, "experiment=toy", "params=one")
+
+
+# --- chance and parameters ----------------------------------------------------------------------------
+
+CHANCE = '''\
+"""Draws what no seed decides, and spoils its parameters."""
+
+import os
+import random
+import secrets
+import uuid
+
+import numpy
+
+numpy.random.seed()
+AT_IMPORT = numpy.random.random(3), random.random()
+
+
+def run(seed, x, made, device="none"):
+    x_was = list(x)
+    x.append(666)
+    made = [
+        numpy.random.default_rng(),
+        numpy.random.RandomState(),
+        numpy.random.Generator(numpy.random.PCG64()),
+        random.Random(),
+        random.SystemRandom().random(),
+        os.urandom(3),
+        os.getrandom(3),
+        secrets.token_hex(3),
+        uuid.uuid4(),
+        random.seed(),
+        open("/dev/urandom", "rb").read(3),
+    ]
+    random.seed(seed)
+    numpy.random.default_rng(seed), random.Random(seed), numpy.random.RandomState(seed)
+    return {"main": float(numpy.random.random()), "n": len(x_was), "order": list({"a", "b", "c"}).index("a")}
+'''
+
+
+@pytest.fixture(scope="module")
+def chance_project(home: Path) -> Project:
+    """A repository whose experiment makes the attempts of `CHANCE`, with a table that `lookup` reads."""
+    project = project_of_tests.make(home / "chance")
+    project.write("chance.py", CHANCE)
+    project.write("conf/experiment/chance.yaml", "module: chance\n")
+    project.write(
+        "conf/params/drawn.yaml", "x: [1, 2]\ndevice: cpu\nmade: {_target_: numpy.random.default_rng}\n"
+    )
+    project.write("tables.py", "import random\nTABLE = {'a': [1, 2], 'b': lambda x: x + 1}\n")
+    project.write("looks.py", "def run(seed, value):\n    value.append(3)\n    return {'main': len(value)}\n")
+    project.write("conf/experiment/looks.yaml", "module: looks\n")
+    project.write("conf/params/a.yaml", "value: {_target_: mitosis.lookup, table: 'tables:TABLE', name: a}\n")
+    project.write("draws.py", "import os\ndef run(seed, x):\n    return {'main': os.urandom(8).hex()}\n")
+    project.write("conf/experiment/draws.yaml", "module: draws\n")
+    project.commit()
+    return project
+
+
+@pytest.fixture(scope="module")
+def chance_trial(chance_project: Project) -> Record:
+    untracked = "mitosis.untracked=[params.device]"
+    return trial_of(
+        chance_project, "experiment=chance", "params=drawn", "seed=5", untracked, PYTHONHASHSEED=""
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "default_rng(),", "RandomState(),", "PCG64()", " random.Random(),", "SystemRandom()", "os.urandom",
+        "os.getrandom", "secrets.", "uuid.", " random.seed(),", "/dev/urandom", "numpy.random.seed()",
+    ],
+)  # fmt: skip
+def test_a_draw_without_a_seed_is_noted(chance_trial: Record, line: str) -> None:
+    """With the user's own line; it is a note, not a taint."""
+    pytest.importorskip("numpy")
+    number = next(i for i, text in enumerate(CHANCE.splitlines(), 1) if line in text)
+    assert "unseeded" in kinds(chance_trial, f"chance.py:{number}", "notes")
+    assert chance_trial["taints"] == []
+
+
+def test_seeded_generators_are_not_noted(chance_trial: Record) -> None:
+    """A generator that is made from the seed is no chance."""
+    number = next(i for i, text in enumerate(CHANCE.splitlines(), 1) if "default_rng(seed)" in text)
+    assert not kinds(chance_trial, f"chance.py:{number}", "notes")
+
+
+def test_a_generator_made_by_the_parameters_and_random_hashes_are_noted(chance_trial: Record) -> None:
+    """`_target_: numpy.random.default_rng`; and an empty PYTHONHASHSEED, which Python takes for none."""
+    notes = {(n["kind"], n["where"]) for n in chance_trial["notes"]}
+    assert ("unseeded", "a cell of the notebook") in notes
+    assert ("unseeded", "PYTHONHASHSEED") in notes
+    assert chance_trial["environment"]["content"]["hash_seed"] != "0"
+
+
+def test_what_an_import_draws_does_not_matter(chance_trial: Record) -> None:
+    """The global generators are seeded anew before `run`, whatever the module did to them."""
+    numpy = pytest.importorskip("numpy")
+    assert chance_trial["main"] == float(numpy.random.RandomState(5).random_sample())
+
+
+def test_parameters_are_recorded_as_they_were_given(chance_trial: Record) -> None:
+    """A `run` that changes its parameters, and a parameter that is not hashed, are recorded all the same."""
+    assert chance_trial["params"]["x"] == [1, 2] and chance_trial["params"]["device"] == "cpu"

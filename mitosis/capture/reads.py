@@ -89,8 +89,9 @@ def observed(
         path = entry["path"]
         name, checkout = names.of(path)
         digest = digests.get(path)
+        size = entry["state"][2]
         if digest is None or "changed" in entry:
-            digest = _as_it_is(path, name, cache, taint)
+            digest, size = _as_it_is(path, name, cache, taint)
             if digest is None:
                 continue
         if checkout:
@@ -103,20 +104,20 @@ def observed(
             own.add(name)
         if name in records and records[name].digest != digest:
             name = path  # the checkout's and the working tree's
-        records[name] = FileRecord(shown(name), digest, entry["state"][2], "observed")
+        records[name] = FileRecord(shown(name), digest, size, "observed")
     _tracked(state, own, taint)
     return tuple(records.values())
 
 
-def _as_it_is(path: str, name: str, cache: inputs.DigestCache | None, taint: Taint) -> str | None:
-    """The digest of a file that is not, at the end, what it was when it was opened; that is a taint."""
+def _as_it_is(path: str, name: str, cache: inputs.DigestCache | None, taint: Taint) -> tuple[str | None, int]:
+    """Digest and size of a file that is not, at the end, what it was when it was opened; that is a taint."""
     try:
-        digest = inputs.digest(Path(path), cache)
-    except MitosisError:
+        digest, size = inputs.digest(Path(path), cache), Path(path).stat().st_size
+    except (MitosisError, OSError):
         taint("input_gone", "a file that was read is not there any more, or not to be read", shown(name))
-        return None
+        return None, 0
     taint("input_changed", "a file changed after the experiment had opened it", shown(name))
-    return digest
+    return digest, size
 
 
 class _Held:

@@ -90,20 +90,19 @@ _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH
 
 
 def users_line(frame: FrameType | None, border: Border, harmless: Iterable[str] = ()) -> str:
-    """file:line of the innermost frame of the user's code, or the notebook's cell where no file is nearer.
+    """file:line of the innermost frame of the user's code; the notebook's cell where that is nearer.
 
     '' where there is none, while a module is imported that is not the user's, and below a function of
     one of the packages `harmless`.
     """
-    cell = ""
     while frame is not None:
         file = frame.f_code.co_filename
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if any(mark in file for mark in _CELLS):
-            cell = "a cell of the notebook"
-        elif file.startswith("<frozen importlib") or (package in harmless and border.beyond(file)):
+            return "a cell of the notebook"
+        if file.startswith("<frozen importlib") or (package in harmless and border.beyond(file)):
             return ""
-        elif os.path.isabs(file) and not border.beyond(file) and not file.startswith(_OURS):  # noqa: PTH117
+        if os.path.isabs(file) and not border.beyond(file) and not file.startswith(_OURS):  # noqa: PTH117
             return f"{file}:{frame.f_lineno}"
         frame = frame.f_back
-    return cell
+    return ""

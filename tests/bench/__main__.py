@@ -37,11 +37,21 @@ NAMES = tuple(row.name for row in ROWS)
 def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help=f"some rows: {', '.join(NAMES)}")
-    parser.add_argument("--pairs", type=int, metavar="N", help="so many pairs a row (default: 5 to 25, by row)")
-    parser.add_argument("--quick", action="store_true", help="small sizes and one pair: tries the harness itself")
-    parser.add_argument("--json", type=Path, metavar="FILE", help=f"where the results go (default: {RESULTS})")
-    parser.add_argument("--page", type=Path, metavar="FILE", help=f"the page (default: {PAGE}; --quick: none)")
+    parser.add_argument(
+        "--only", nargs="+", choices=NAMES, metavar="NAME", help=f"some rows: {', '.join(NAMES)}"
+    )
+    parser.add_argument(
+        "--pairs", type=int, metavar="N", help="so many pairs a row (default: 5 to 25, by row)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes and one pair: tries the harness itself"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help=f"where the results go (default: {RESULTS})"
+    )
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help=f"the page (default: {PAGE}; --quick: none)"
+    )
     parser.add_argument("--place", type=Path, metavar="DIR", help="work in DIR and keep what was made there")
     return parser.parse_args(words)
 
@@ -78,7 +88,9 @@ def main(words: Sequence[str] | None = None) -> int:
     every = rows if given.quick or results is None else page.merged(page.load(results), rows, NAMES)
     print(page.text(every))
     if results is not None:
-        results.write_text(json.dumps({"machine": found, "quick": given.quick, "rows": every}, indent=1) + "\n")
+        results.write_text(
+            json.dumps({"machine": found, "quick": given.quick, "rows": every}, indent=1) + "\n"
+        )
     if rendered is not None:
         before = rendered.read_text(encoding="utf-8") if rendered.exists() else ""
         rendered.write_text(page.render(before, every, found), encoding="utf-8")

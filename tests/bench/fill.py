@@ -33,11 +33,29 @@ PROJECTS = (
     "https://example.org/ada/notes.git",
 )
 _SHARES = (0.70, 0.25, 0.05)  # of the projects
-EXPERIMENTS = ("lorenz", "rossler", "digits", "kuramoto", "ablation", "baseline", "noise", "scaling", "transfer", "toy")
+EXPERIMENTS = (
+    "lorenz",
+    "rossler",
+    "digits",
+    "kuramoto",
+    "ablation",
+    "baseline",
+    "noise",
+    "scaling",
+    "transfer",
+    "toy",
+)
 OPTIONS = ("fast", "slow", "small", "large", "deep", "wide", "paper", "debug")
 MODELS = ("svm", "forest", "logistic", "mlp")
 TAGS = ("draft", "paper", "rerun", "figure-2", "wrong")
-_STATUSES = {"succeeded": 0.93, "failed": 0.04, "interrupted": 0.015, "timed_out": 0.008, "died": 0.005, "lost": 0.002}
+_STATUSES = {
+    "succeeded": 0.93,
+    "failed": 0.04,
+    "interrupted": 0.015,
+    "timed_out": 0.008,
+    "died": 0.005,
+    "lost": 0.002,
+}
 _SWEEP = 50  # trials of a sweep
 _PER_COMMIT = 400  # trials that run the same commit, before the next
 _SETS = 40  # parameter sets of one variant of one experiment
@@ -75,8 +93,12 @@ def spec(number: int = 0, project: str = PROJECTS[0], option: str = "fast") -> T
 
 def outcome(status: Status = Status.SUCCEEDED) -> Outcome:
     """How such a trial ends."""
-    error = None if status is Status.SUCCEEDED else Failure("ValueError", "it gives up", "Traceback ...\n" * 10)
-    modules = tuple(ModuleRecord(f"lab.part{n}", f"lab/part{n}.py", _hash(str(n))[:40], "commit") for n in range(8))
+    error = (
+        None if status is Status.SUCCEEDED else Failure("ValueError", "it gives up", "Traceback ...\n" * 10)
+    )
+    modules = tuple(
+        ModuleRecord(f"lab.part{n}", f"lab/part{n}.py", _hash(str(n))[:40], "commit") for n in range(8)
+    )
     return Outcome(
         status=status,
         finished_at="2026-01-01T00:00:00.000+00:00",
@@ -137,11 +159,14 @@ class _Maker:
         self.first = trials[-1]["seq"] + 1
         self.templates = {t["status"]: dict(t) for t in trials[:3]}
         self.details = {
-            t["status"]: dict(connection.execute("SELECT * FROM details WHERE trial = ?", (t["seq"],)).fetchone())
+            t["status"]: dict(
+                connection.execute("SELECT * FROM details WHERE trial = ?", (t["seq"],)).fetchone()
+            )
             for t in trials[:3]
         }
         self.projects = [
-            connection.execute("SELECT id FROM projects WHERE name = ?", (name,)).fetchone()[0] for name in PROJECTS
+            connection.execute("SELECT id FROM projects WHERE name = ?", (name,)).fetchone()[0]
+            for name in PROJECTS
         ]
         connection.row_factory = None
         self.variants: dict[tuple[int, str, str, str], int] = {}
@@ -190,7 +215,9 @@ class _Maker:
         if chosen["sweep"] is not None:
             rows[schema.claims].append({"sweep": chosen["sweep"], "job": chosen["job"], "trial": seq})
         for position, key in enumerate(self.sweep["variants"]):
-            rows[schema.trial_variants].append({"trial": seq, "position": position, "variant": self.variants[key]})
+            rows[schema.trial_variants].append(
+                {"trial": seq, "position": position, "variant": self.variants[key]}
+            )
         if main is not None:
             for metric in ("accuracy", "energy", "loss"):
                 rows[schema.metrics].append({"trial": seq, "name": metric, "value": draw.random()})

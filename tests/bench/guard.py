@@ -79,7 +79,9 @@ class Kernel:
                 self._line, _ = listener.accept()
                 break
             if self._process.poll() is not None:
-                raise Skip(f"{' '.join(command)} ended with {self._process.returncode} before its experiment began")
+                raise Skip(
+                    f"{' '.join(command)} ended with {self._process.returncode} before its experiment began"
+                )
         self._line.settimeout(None)
         self._heard = self._line.makefile("r")
         listener.close()
@@ -104,7 +106,9 @@ class Kernel:
 @contextlib.contextmanager
 def kernels(place: Place) -> Iterator[tuple[Kernel, Kernel]]:
     """A guarded kernel, of a trial, and a bare one, of a notebook; both inside the same function."""
-    repository = place.repository("guard", {"probe.py": PROBE, "conf/experiment/probe.yaml": "module: probe\n"})
+    repository = place.repository(
+        "guard", {"probe.py": PROBE, "conf/experiment/probe.yaml": "module: probe\n"}
+    )
     notebook = place.notebook("probe", "from probe import run", "run(seed=7)")
     (notebook.parent / "probe.py").write_text(PROBE)
     guarded = Kernel(place, "guarded", mitosis("experiment=probe"), repository)

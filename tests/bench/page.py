@@ -111,12 +111,21 @@ def text(rows: Sequence[Mapping[str, Any]]) -> str:
         ours, theirs = amount(row["ours"], row["unit"]), amount(row["theirs"], row["unit"])
         number, verdict = str(len(row["pairs"])), "met" if row["met"] else "NOT MET"
         lines.append(
-            [row["name"], f"{row['goal']:.2f}", ratio(row["ratio"]), span, ratio(row["cpu_ratio"]), ours, theirs]
+            [
+                row["name"],
+                f"{row['goal']:.2f}",
+                ratio(row["ratio"]),
+                span,
+                ratio(row["cpu_ratio"]),
+                ours,
+                theirs,
+            ]
             + [number, verdict]
         )
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]) - 1)]
     return "\n".join(
-        "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[-1]]).rstrip() for line in lines
+        "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[-1]]).rstrip()
+        for line in lines
     )
 
 
@@ -133,7 +142,16 @@ def markdown(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> str
         span = f"{ratio(row['min'])} to {ratio(row['max'])}"
         ours, theirs = amount(row["ours"], row["unit"]), amount(row["theirs"], row["unit"])
         measured = f"**{ratio(row['ratio'])}**" + ("" if row["met"] else " (not reached)")
-        cells = (row["what"], row["against"], _goal(row), measured, span, ratio(row["cpu_ratio"]), ours, theirs)
+        cells = (
+            row["what"],
+            row["against"],
+            _goal(row),
+            measured,
+            span,
+            ratio(row["cpu_ratio"]),
+            ours,
+            theirs,
+        )
         lines.append("| " + " | ".join(cells) + " |")
     missing = [f"{row['name']}: {row['skipped'].splitlines()[0]}" for row in rows if "skipped" in row]
     if missing:
@@ -150,7 +168,9 @@ def render(page: str, rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any
     return f"{_HEAD}\n{markdown(rows, found)}\n{BEGIN}{profiles}{END}\n"
 
 
-def merged(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[Any]:
+def merged(
+    old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], order: Sequence[str]
+) -> list[Any]:
     """The rows of both, the new ones in the place of the old, in the order of the table."""
     known = {row["name"]: row for row in [*old, *new]}
     return [known[name] for name in order if name in known]

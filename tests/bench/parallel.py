@@ -32,7 +32,9 @@ def _joblib(place: Place) -> Iterator[Sides]:
         raise Skip("hydra-joblib-launcher is not installed: pip install hydra-joblib-launcher")
     long, short = place.size(10, 4), place.size(2, 2)
     seconds = 0.1 if place.quick else 2.0
-    repository = place.repository("joblib", {"bare.py": BARE, "conf/params/two.yaml": f"seconds: {seconds}\n"})
+    repository = place.repository(
+        "joblib", {"bare.py": BARE, "conf/params/two.yaml": f"seconds: {seconds}\n"}
+    )
     env = place.environ()
 
     def sweep(trials: int) -> Cost:

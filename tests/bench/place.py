@@ -47,7 +47,16 @@ class Place:
         git.write_text(
             "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
         )
-        foreign = ("GIT_", "MITOSIS_", "JUPYTER", "IPYTHON", "XDG_", "PYTHONHASHSEED", "PYTHONWARNINGS", "COV_")
+        foreign = (
+            "GIT_",
+            "MITOSIS_",
+            "JUPYTER",
+            "IPYTHON",
+            "XDG_",
+            "PYTHONHASHSEED",
+            "PYTHONWARNINGS",
+            "COV_",
+        )
         kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         tools = str(Path(sys.executable).parent)
         return kept | {

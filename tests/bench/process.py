@@ -44,7 +44,9 @@ def _folder(place: Place) -> Iterator[Sides]:
     def left() -> Cost:
         process(mitosis("experiment=noop"), repository, env)
         trials = repository / "trials" / "noop"
-        latest = max(trials.iterdir(), key=lambda p: json.loads((p / "trial.json").read_text())["spec"]["started_at"])
+        latest = max(
+            trials.iterdir(), key=lambda p: json.loads((p / "trial.json").read_text())["spec"]["started_at"]
+        )
         return Cost(sum(f.stat().st_size for f in latest.rglob("*") if f.is_file()))
 
     yield Sides(ours=left, theirs=lambda: Cost(FOLDER_BYTES))
