@@ -856,3 +856,184 @@ def test_what_an_import_draws_does_not_matter(chance_trial: Record) -> None:
 def test_parameters_are_recorded_as_they_were_given(chance_trial: Record) -> None:
     """A `run` that changes its parameters, and a parameter that is not hashed, are recorded all the same."""
     assert chance_trial["params"]["x"] == [1, 2] and chance_trial["params"]["device"] == "cpu"
+
+
+def test_an_unknown_untracked_parameter_is_refused(chance_project: Project) -> None:
+    """A name that is no parameter leaves nothing out of the digest by mistake."""
+    said = refusal_of(chance_project, "experiment=toy", "params=one", "mitosis.untracked=[params.devise]")
+    assert "params.devise" in said
+
+
+def test_an_untracked_parameter_is_recorded_and_not_hashed(
+    chance_project: Project, chance_trial: Record
+) -> None:
+    """Another value of it gives the same parameter set; the record holds the value."""
+    changed = trial_of(
+        chance_project,
+        "experiment=chance",
+        "params=drawn",
+        "params.device=gpu",
+        "mitosis.untracked=[params.device]",
+    )
+    assert changed["params"]["device"] == "gpu"
+    assert changed["param_set"] == chance_trial["param_set"]
+
+
+def test_a_seed_among_the_parameters_is_refused(chance_project: Project) -> None:
+    """The seed is never part of the parameter set."""
+    assert "params.seed" in refusal_of(chance_project, "experiment=toy", "params=one", "+params.seed=3")
+
+
+def test_two_runs_that_differ_are_a_taint(chance_project: Project) -> None:
+    """`mitosis.verify=twice` runs again in another kernel and says that the bits are others."""
+    record = trial_of(chance_project, "experiment=draws", "params=one", "mitosis.verify=twice")
+    assert [t["kind"] for t in record["taints"]] == ["not_repeatable"]
+    again = trial_of(chance_project, "experiment=toy", "params=one", "mitosis.verify=twice")
+    assert again["taints"] == [] and [n["kind"] for n in again["notes"]] == ["verified"]
+
+
+def test_another_value_under_the_same_name_of_a_table_is_a_taint(chance_project: Project) -> None:
+    """The lock of a variant covers values that live in Python; a redefinition is allowed by name, once."""
+    project = chance_project
+    first = trial_of(project, "experiment=looks", "params=a")
+    assert first["main"] == 3 and first["taints"] == []
+    project.write("tables.py", "TABLE = {'a': [1, 2.0]}\n")
+    project.commit()
+    changed = trial_of(project, "experiment=looks", "params=a")
+    assert kinds(changed, "tables:TABLE/a") == {"redefined"}
+    assert changed["lookups"][0]["digest"] != first["lookups"][0]["digest"]
+    allowed = trial_of(project, "experiment=looks", "params=a", "mitosis.redefine=['tables:TABLE/a']")
+    assert allowed["taints"] == []
+
+
+def test_a_taint_fails_the_trial_where_that_is_asked_for(project: Project) -> None:
+    """`mitosis.on_taint=fail`: status failed, exit 2, and the reason is the taint."""
+    project.write("toy.py", "import helper\ndef run(seed, x):\n    return {'main': x}\n")
+    project.write(".gitignore", "helper.py\n")
+    project.commit()
+    project.write("helper.py", "")
+    record = trial_of(project, "experiment=toy", "params=one", "mitosis.on_taint=fail", code=2)
+    assert record["status"] == "failed" and "helper" in record["error"]["message"]
+    assert kinds(record, "helper.py") == {"code_untracked"}
+
+
+VARIANTS = {
+    "conf/params/own.yaml": "x: 1.0\n",
+    "conf/params/pulls.yaml": "defaults: [base]\n",
+    "conf/params/base.yaml": "x: 1.0\n",
+    "conf/params/node.yaml": "x: ${shared.value}\n",
+    "conf/config.yaml": project_of_tests.CONFIG + "shared: {value: 1.0}\n",
+}
+
+
+def test_a_redefined_variant_is_refused_however_it_is_redefined(project: Project) -> None:
+    """In its own file, in a config that its defaults list pulls in, through an interpolation to a common node."""
+    for name, content in VARIANTS.items():
+        project.write(name, content)
+    project.commit()
+    assert project.run("-m", "experiment=toy", "params=own,pulls,node").returncode == 0
+    for name in ("conf/params/own.yaml", "conf/params/base.yaml", "conf/config.yaml"):
+        project.write(name, VARIANTS[name].replace("1.0", "2.0"))
+    project.commit()
+    done = project.run("-m", "experiment=toy", "params=own,pulls,node")
+    assert done.returncode == 2
+    refused = [project.json("show", t["id"])["error"]["message"] for t in project.json("ls")[:3]]
+    for name in ("own", "pulls", "node"):
+        assert any(f"params/{name}" in said and "mitosis.redefine" in said for said in refused)
+
+
+# --- checkouts, snapshots, commits, environment -------------------------------------------------------
+
+MOVES = """\
+import subprocess
+from pathlib import Path
+
+import helper
+from inner import part
+
+HERE = Path("helper.py").resolve().parent
+
+
+def run(seed, x):
+    data = (Path(__file__).parent / "table.csv").read_text()
+    for name in ("helper.py", "inner/part.py", "moves.py", "conf/params/one.yaml", "table.csv"):
+        Path(name).write_text("666")
+    for line in ("switch -q -c other", "add -A", "commit -q -m other", "switch -q -c more"):
+        subprocess.run(["git", *line.split()], check=seed == 0)
+    return {"main": x + helper.VALUE + part.VALUE + int(data)}
+"""
+
+
+@pytest.fixture(scope="module")
+def pinned_trials(home: Path) -> tuple[Project, list[Record]]:
+    """A sweep whose first trial edits code and YAML, commits and switches branches, under an editable install."""
+    project = project_of_tests.make(home / "pinned")
+    project.git("remote", "add", "origin", "https://ada:s3cr3t@example.org/lab/code.git?token=s3cr3t")
+    project.write("moves.py", MOVES)
+    project.write("helper.py", "VALUE = 10\n")
+    project.write("inner/__init__.py", "")
+    project.write("inner/part.py", "VALUE = 100\n")
+    project.write("table.csv", "1000\n")
+    project.write("conf/experiment/moves.yaml", "module: moves\n")
+    project.commit()
+    site = _site(home / "same", "same", project.path)
+    path = os.pathsep.join([str(site), str(project.path)])
+    done = project.run("-m", "experiment=moves", "params=one", "seed=0,1,2", PYTHONPATH=path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project, [project.json("show", t["id"]) for t in project.json("ls")]
+
+
+def test_a_sweep_runs_what_was_checked_when_it_began(pinned_trials: tuple[Project, list[Record]]) -> None:
+    """Code, YAML, a data file beside the code, and the branch change meanwhile; an editable install is no way in."""
+    project, records = pinned_trials
+    assert [r["main"] for r in records] == [1111.0] * 3
+    assert {r["commit"] for r in records} == {project.git("rev-parse", "main")}
+    assert all(r["taints"] == [] for r in records)
+    assert {m["origin"] for r in records for m in r["modules"]} == {"commit"}
+    assert {r["code_identity"] for r in records} == {records[0]["code_identity"]}
+
+
+def test_a_commit_that_is_rebased_away_is_kept(pinned_trials: tuple[Project, list[Record]]) -> None:
+    """After an amend, a reset and `git gc --prune=now` the recorded commit is still there."""
+    project, records = pinned_trials
+    project.git("switch", "--quiet", "main")
+    project.git("commit", "--quiet", "--amend", "--allow-empty", "--message", "another")
+    project.git("reflog", "expire", "--expire=now", "--all")
+    project.git("branch", "--quiet", "--delete", "--force", "other", "more")
+    project.git("gc", "--quiet", "--prune=now")
+    assert project.git("rev-parse", "main") != records[0]["commit"]
+    assert "VALUE = 10" in project.git("show", f"{records[0]['commit']}:helper.py")
+
+
+def test_credentials_of_a_remote_are_recorded_nowhere(pinned_trials: tuple[Project, list[Record]]) -> None:
+    """Neither in the store, nor in a folder, nor in the pointer below .git."""
+    project, records = pinned_trials
+    assert records[0]["code"]["remote"] == "https://example.org/lab/code.git"
+    for top in (project.path / "trials", project.path / ".git" / "mitosis"):
+        for file in top.rglob("*"):
+            assert not file.is_file() or b"s3cr3t" not in file.read_bytes(), file
+
+
+def test_a_snapshot_is_the_files_as_they_are(project: Project) -> None:
+    """Untracked files included; branch, index and files stay; `commit` is the snapshot, which is shown dirty."""
+    project.write("toy.py", "import new\ndef run(seed, x):\n    return {'main': x + new.VALUE}\n")
+    project.write("new.py", "VALUE = 10\n")
+    project.write("large.bin", "x" * 2000)
+    snapshot = ("experiment=toy", "params=one", "mitosis.on_dirty=snapshot")
+    said = refusal_of(project, *snapshot, "mitosis.snapshot_max_file=1000")
+    assert "large.bin" in said
+    before = project.status(), project.git("rev-parse", "HEAD"), project.git("ls-files", "--stage")
+    record = trial_of(project, *snapshot)
+    assert (project.status(), project.git("rev-parse", "HEAD"), project.git("ls-files", "--stage")) == before
+    assert record["main"] == 11.0 and record["dirty"] and record["taints"] == []
+    assert project.git("rev-parse", f"{record['commit']}^") == before[1]
+    assert project.git("show", f"{record['commit']}:new.py") == "VALUE = 10"
+
+
+def test_another_version_of_a_distribution_is_another_environment(project: Project, tmp_path: Path) -> None:
+    """The digest of the environment changes with it, and the record names the version."""
+    path = [str(_site(tmp_path / v, "truthful", version=v)) for v in ("1.0", "2.0")]
+    done = [trial_of(project, "experiment=toy", "params=one", PYTHONPATH=p) for p in path]
+    versions = [r["environment"]["content"]["distributions"]["truthful"][0] for r in done]
+    assert versions == ["1.0", "2.0"]
+    assert done[0]["environment"]["digest"] != done[1]["environment"]["digest"]

@@ -47,7 +47,7 @@ def collect() -> dict[str, JSON]:
         **_machine(),
         "usable_cores": usable,
         "variables": {name: _text(os.environ[name]) for name in _VARIABLES if name in os.environ},
-        "hash_seed": _text(os.environ.get("PYTHONHASHSEED") or "0"),
+        "hash_seed": _text(os.environ.get("PYTHONHASHSEED", "0") or "random"),
         "distributions": {name: [version, origin] for name, version, origin in _distributions(_stamp())},
     }
 

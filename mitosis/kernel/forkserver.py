@@ -25,11 +25,16 @@ import gc
 import importlib
 import importlib.util
 import json
+import logging
 import os
 import select
 import shutil
 import signal
+import site
 import socket
+import sysconfig
+import threading
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -225,7 +230,7 @@ def _execute(order: Order, environ: dict[bytes, bytes]) -> None:
 
 def become(order: Order) -> None:
     """Be a kernel: set up, wait at the gate, run until the kernel is shut down."""
-    _renew_chance()
+    _renew()
     found = importlib.util.find_spec(order.argv[2])
     sys.argv = [str(found.origin) if found else order.argv[2], *order.argv[3:]]
     sys.orig_argv = order.argv
@@ -256,14 +261,21 @@ def _pass(gate: int, application: Any) -> None:
     importlib.invalidate_caches()  # directories may have changed since the server looked
 
 
-def _renew_chance() -> None:
-    """Give the child random states of its own, where Python does not do so itself after a fork."""
+def _renew() -> None:
+    """Make new what Python does not renew after a fork: random states, and what tells of the server."""
     numpy = sys.modules.get("numpy.random")
     if numpy is not None:
         numpy.seed()
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
         process.current_process().authkey = os.urandom(32)
+    # both are private to the standard library: times of log records count from the start of the process
+    began = getattr(logging, "_startTime", None)
+    if began is not None:
+        setattr(logging, "_startTime", time.time_ns() if isinstance(began, int) else time.time())  # noqa: B010
+    main = threading.main_thread()
+    if main.native_id != threading.get_native_id() and hasattr(main, "_set_native_id"):
+        main._set_native_id()
 
 
 def _import(preload: Sequence[str]) -> str:
@@ -276,14 +288,29 @@ def _import(preload: Sequence[str]) -> str:
         return ""
     # as ipykernel sets it before any cell can import matplotlib
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    before = set(sys.modules)
     for name in preload:
         try:
             importlib.import_module(name)
         except Exception as error:  # a module may raise anything
             return f"mitosis.preload: {name} cannot be imported ({type(error).__name__}: {error})"
+        changing = [m for m in set(sys.modules) - before if not _installed(sys.modules[m])]
+        if changing:
+            return f"mitosis.preload: {name} is, or imports, code that is not installed: {min(changing)}"
         if _threads() > 1:
             return f"mitosis.preload: {name} starts threads, which a forked kernel would not have"
     return ""
+
+
+def _installed(module: Any) -> bool:
+    """Is the module Python's or of an installed package, and no code that may change from trial to trial."""
+    homes = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    homes += [*site.getsitepackages(), site.getusersitepackages()]
+    origin = getattr(getattr(module, "__spec__", None), "origin", None)
+    if not isinstance(origin, str) or not origin.startswith(os.sep):
+        return True  # built in, frozen, or a namespace
+    real = os.path.realpath(origin)
+    return any(real.startswith(os.path.realpath(home) + os.sep) for home in homes)
 
 
 def _threads() -> int:

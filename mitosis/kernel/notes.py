@@ -29,9 +29,14 @@ def add(kind: str, what: str, where: str) -> None:
 
 def at_users_line(kind: str, what: str, harmless: Iterable[str] = ()) -> None:
     """Note `what` where the user's code is what leads to it, and no function of `harmless` packages."""
-    where = places.users_line(sys._getframe(2), _border, harmless)
+    where = users_line(harmless)
     if where:
         add(kind, what, where)
+
+
+def users_line(harmless: Iterable[str] = ()) -> str:
+    """file:line of the user's code that leads to the caller; '' where there is none, see `places`."""
+    return places.users_line(sys._getframe(1), _border, harmless)
 
 
 def found() -> list[dict[str, str]]:

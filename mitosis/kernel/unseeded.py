@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dis
+import functools
 import os
 import random
 import sys
 import threading
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 from mitosis.kernel import chance, notes
@@ -60,56 +63,25 @@ def _numpy(_module: Any) -> None:
     plain: Callable[[int], int] = entropy.randbits
 
     def randbits(bits: int) -> int:
-        _settle()
-        where = notes.users_line(_HARMLESS)
         caller = sys._getframe(1)
-        _doubtful.call = (caller, caller.f_lasti, where) if where else None
+        # `RandomState(5)` draws as well, before it is seeded: only a call that passes nothing is noted
+        where = notes.users_line(_HARMLESS)
+        if where and _without_arguments(caller.f_code, caller.f_lasti):
+            notes.add("unseeded", _OF_NUMPY, where)
         with _named_already:
             return plain(bits)
 
     entropy.randbits = randbits  # type: ignore[attr-defined]
-    legacy = sys.modules.get("numpy.random._mt19937")
-    if hasattr(legacy, "operator"):
-        legacy.operator = _Operator()  # type: ignore[union-attr]
 
 
-class _Operator:
-    """The module `operator` for numpy's legacy seeding, which looks at each seed by `operator.index`.
-
-    `RandomState(5)` first makes a generator without a seed and then seeds it, in one and the same call.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(operator, name)
-
-    @staticmethod
-    def index(seed: Any) -> int:
-        caller = sys._getframe(1)
-        if _doubtful.call is not None and _doubtful.call[:2] == (caller, caller.f_lasti):
-            _doubtful.call = None
-        return operator.index(seed)
+_OF_NUMPY = "a generator of numpy was made without a seed (default_rng(), RandomState(), SeedSequence())"
 
 
-class _Doubtful(threading.local):
-    """The last draw of numpy's in this thread: the calling frame, its instruction, and the user's line."""
-
-    call: tuple[FrameType, int, str] | None = None
-
-
-_doubtful = _Doubtful()
-
-
-def _settle() -> None:
-    """The last draw was not followed by a seeding in the same call: note it."""
-    if _doubtful.call is not None:
-        what = "a generator of numpy was made without a seed (default_rng(), RandomState(), SeedSequence())"
-        notes.add("unseeded", what, _doubtful.call[2])
-        _doubtful.call = None
-
-
-def settle() -> None:
-    """Note what was left in doubt; at the end."""
-    _settle()
+@functools.cache
+def _without_arguments(code: CodeType, at: int) -> bool:
+    """Is the instruction `at` of `code` a call that passes nothing."""
+    instruction = next((i for i in dis.get_instructions(code) if i.offset == at), None)
+    return instruction is not None and instruction.opname.startswith("CALL") and instruction.argval == 0
 
 
 class _Once(threading.local):

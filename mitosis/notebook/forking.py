@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -222,6 +222,7 @@ def seat(cwd: Path, manner: Manner) -> Seat:
     It waits to be admitted. Raises TrialRefused where there is no place for its sockets.
     """
     env = environment()
+    manner = _fitting(manner, env)
     with _mine() as state:
         server = _server(state, cwd, manner, env)
         spare, state.spare = state.spare, None
@@ -238,6 +239,11 @@ def start(argv: list[str], cwd: Path, manner: Manner, env: dict[str, str]) -> Pr
         return _ordered(state, lambda s: s.start(argv, str(cwd), manner), cwd, manner, env)
 
 
+def _fitting(manner: Manner, env: dict[str, str]) -> Manner:
+    """The manner that is possible: all children of one server would hash alike where chance is asked for."""
+    return replace(manner, fork=False) if env.get("PYTHONHASHSEED") == "random" else manner
+
+
 def _ordered(
     state: _State, order: Callable[[Server], _T], cwd: Path, manner: Manner, env: dict[str, str]
 ) -> _T:
@@ -251,6 +257,7 @@ def _ordered(
 def ahead(cwd: Path, manner: Manner) -> None:
     """Have a spare kernel forked for the next trial, where it can be; returns at once."""
     env = environment()
+    manner = _fitting(manner, env)
     with _mine() as state:
         server = _server(state, cwd, manner, env)
         if state.spare is None and manner.fork:

@@ -1,0 +1,350 @@
+"""Kernels: of both kinds, what they have of the launcher, how they end, and that nothing is left of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import py_compile
+import resource
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mitosis.errors import ConfigurationRefused, InternalError, TrialRefused
+from mitosis.notebook import forking, kernels
+from mitosis.notebook.forking import Manner
+from mitosis.notebook.kernels import Kernel
+
+pytestmark = pytest.mark.kernel
+
+FORK, FRESH = Manner(fork=True), Manner(fork=False)
+KINDS = [pytest.param(FRESH, id="fresh")]
+if forking.available():
+    KINDS.append(pytest.param(FORK, id="fork"))
+forks = pytest.mark.skipif(not forking.available(), reason="kernels cannot be forked here")
+SECONDS = 60  # by then something that must happen has happened
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """No test leaves a server to the next one."""
+    yield
+    forking.stop()
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The one directory where sockets are made; it is empty when everything has ended."""
+    home = Path("/tmp", f"mitosis-test-{os.getpid()}")
+    home.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home))
+    yield home
+    forking.stop()
+    assert list(home.iterdir()) == []
+    home.rmdir()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a piece of code."""
+
+    status: str
+    printed: str
+    error: str
+
+
+async def run(kernel: Kernel, code: str) -> Answer:
+    """Execute `code` and wait until all of its output is here."""
+    request = kernel.client.execute(code)
+    printed = ""
+    while True:
+        message = await kernel.client.get_iopub_msg(timeout=SECONDS)
+        if message["parent_header"].get("msg_id") != request:
+            continue
+        if message["msg_type"] == "stream":
+            printed += message["content"]["text"]
+        if message["content"].get("execution_state") == "idle":
+            break
+    while True:
+        reply = await kernel.client.get_shell_msg(timeout=SECONDS)
+        if reply["parent_header"].get("msg_id") == request:
+            content = reply["content"]
+            return Answer(content["status"], printed, content.get("ename", ""))
+
+
+def once(code: str, cwd: Path, manner: Manner) -> str:
+    """What `code` prints in a kernel of its own."""
+
+    async def main() -> Answer:
+        async with kernels.started(cwd, manner) as kernel:
+            return await run(kernel, code)
+
+    answer = asyncio.run(main())
+    assert answer.status == "ok", answer
+    return answer.printed
+
+
+class Watched:
+    """Processes whose end can be awaited, whoever their parent is."""
+
+    def __init__(self, *pids: int) -> None:
+        self.fds = {pid: os.pidfd_open(pid) for pid in pids}
+
+    def left(self, seconds: float = SECONDS) -> list[int]:
+        """Those that have not ended within `seconds`; the watch is over then."""
+        left = []
+        for pid, fd in self.fds.items():
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            if not poll.poll(seconds * 1000):
+                left.append(pid)
+            os.close(fd)
+        return left
+
+
+def server() -> int:
+    """The pid of the fork server."""
+    assert forking._state.server is not None
+    return forking._state.server.popen.pid
+
+
+# ---- of both kinds
+
+
+@pytest.mark.parametrize("manner", KINDS)
+def test_a_kernel_runs_in_its_directory_and_its_session(manner: Manner, tmp_path: Path) -> None:
+    """It is the launcher's interpreter, in the directory asked for, leads a session, and reads nothing."""
+    cwd = tmp_path / "a 'hostile' \"näme\"\nand more"
+    cwd.mkdir()
+    code = (
+        "import json, os, sys\n"
+        "print(json.dumps([os.getcwd(), sys.executable, os.getsid(0) == os.getpid(), sys.stdin.read(),"
+        " sys.path[0], [str(p) for p in _dh]]))"
+    )
+    answer = json.loads(once(code, cwd, manner))
+    assert answer == [str(cwd), sys.executable, True, "", "", [str(cwd)]]
+
+
+@pytest.mark.parametrize("manner", KINDS)
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "signal SIGSEGV"),
+        ("import os; os._exit(3)", "exit code 3"),
+        ("import os; os._exit(0)", "exit code 0"),
+        ("import os; os.kill(os.getpid(), 9)", "signal SIGKILL"),
+    ],
+)
+def test_the_cause_of_death_is_told(manner: Manner, code: str, cause: str, tmp_path: Path) -> None:
+    """A kernel that ends by itself says how: the name of the signal, or the exit code."""
+
+    async def main() -> tuple[str, bool]:
+        async with kernels.started(tmp_path, manner) as kernel:
+            assert await kernel.alive() and await kernel.cause_of_death() == ""
+            kernel.client.execute(code)
+            await asyncio.wait_for(kernel.process.wait(), SECONDS)
+            return await kernel.cause_of_death(), await kernel.alive()
+
+    assert asyncio.run(main()) == (cause, False)
+
+
+@pytest.mark.parametrize("manner", KINDS)
+def test_an_interrupt_is_heard_by_the_code_alone(manner: Manner, tmp_path: Path) -> None:
+    """The code gets a KeyboardInterrupt, and the kernel goes on."""
+
+    async def main() -> tuple[Answer, Answer]:
+        async with kernels.started(tmp_path, manner) as kernel:
+            told = tmp_path / "begun"
+            os.mkfifo(told)
+            sleeping = asyncio.create_task(run(kernel, f"open({str(told)!r}, 'w').close()\nimport time\ntime.sleep(600)"))
+            await asyncio.to_thread(told.read_bytes)
+            await kernel.interrupt()
+            return await sleeping, await run(kernel, "print('on')")
+
+    stopped, after = asyncio.run(main())
+    assert (stopped.status, stopped.error) == ("error", "KeyboardInterrupt")
+    assert after.printed == "on\n"
+
+
+@pytest.mark.parametrize("manner", KINDS)
+@pytest.mark.parametrize("end", ["left", "killed", "crashed", "raised"])
+def test_what_a_kernel_has_started_ends_with_it(manner: Manner, end: str, tmp_path: Path) -> None:
+    """A child of the kernel is gone after it, however the kernel ended."""
+
+    async def main() -> int:
+        async with kernels.started(tmp_path, manner) as kernel:
+            code = "import subprocess\np = subprocess.Popen(['sleep', '600'])\nprint(p.pid)"
+            child = int((await run(kernel, code)).printed)
+            watched.append(Watched(child, kernel.process.pid or 0))
+            if end == "killed":
+                await kernel.kill()
+            if end == "crashed":
+                kernel.client.execute("import os; os.abort()")
+                await asyncio.wait_for(kernel.process.wait(), SECONDS)
+            if end == "raised":
+                raise ZeroDivisionError
+            return child
+
+    watched: list[Watched] = []
+    with contextlib.suppress(ZeroDivisionError):
+        asyncio.run(main())
+    assert watched[0].left() == []
+
+
+@pytest.mark.parametrize("manner", KINDS)
+def test_a_kernel_ends_as_a_script_ends(manner: Manner, tmp_path: Path) -> None:
+    """A file that was left open is written, and functions registered with `atexit` are called."""
+    once(
+        "import atexit, pathlib\n"
+        "file = open('left open', 'w')\n"
+        "file.write('all of it')\n"
+        "atexit.register(pathlib.Path('heard').touch);",
+        tmp_path,
+        manner,
+    )
+    assert (tmp_path / "left open").read_text() == "all of it"
+    assert (tmp_path / "heard").exists()
+
+
+@pytest.mark.parametrize("manner", KINDS)
+def test_what_the_launcher_changes_the_next_kernel_has(
+    manner: Manner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Environment, umask, limits and processors are as the launcher has them when the kernel is wanted."""
+    code = (
+        "import json, os, resource\n"
+        "mask = os.umask(0o22)\n"
+        "print(json.dumps([os.environ.get('GIVEN'), mask, resource.getrlimit(resource.RLIMIT_CORE)[0],"
+        " len(os.sched_getaffinity(0)), os.environ.get('JPY_PARENT_PID')]))"
+    )
+    manner = Manner(fork=manner.fork, ahead=True)
+    cores, (soft, hard), mask = os.sched_getaffinity(0), resource.getrlimit(resource.RLIMIT_CORE), os.umask(0o77)
+    try:
+        before = json.loads(once(code, tmp_path, manner))
+        assert before == [None, 0o77, soft, len(cores), None]
+        monkeypatch.setenv("GIVEN", "a 'hostile' ☂\nvalue")
+        os.umask(0o27)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+        os.sched_setaffinity(0, {min(cores)})
+        assert json.loads(once(code, tmp_path, manner)) == ["a 'hostile' ☂\nvalue", 0o27, 0, 1, None]
+    finally:
+        os.umask(mask)
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+        os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.parametrize("manner", KINDS)
+def test_bytecode_is_read_from_the_private_directory_alone(manner: Manner, tmp_path: Path) -> None:
+    """A stale `.pyc` beside the source does not run, and what is compiled is kept where it was said."""
+    module = tmp_path / "answer.py"
+    module.write_text("value = 666\n")
+    py_compile.compile(str(module), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    module.write_text("value = 1\n")
+    code = "import answer, os, sys; print(answer.value, os.environ.get('PYTHONPYCACHEPREFIX') == sys.pycache_prefix)"
+    assert once(code, tmp_path, manner) == "666 True\n"  # what Python does by itself
+    private = tmp_path / "pycache of a commit"
+    assert once(code, tmp_path, Manner(fork=manner.fork, pycache=private)) == "1 True\n"
+    assert [p.name for p in private.rglob("answer.*.pyc")]
+
+
+@pytest.mark.parametrize("manner", KINDS)
+def test_nothing_of_the_users_ipython_is_read(
+    manner: Manner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Start-up files, configuration and history of the user's own profile have no part in a trial."""
+    profile = tmp_path / "home" / ".ipython" / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    (profile / "startup" / "first.py").write_text("seen = 'startup'\n")
+    (profile / "ipython_config.py").write_text("get_config().InteractiveShellApp.exec_lines = ['told = 1']\n")
+    (tmp_path / "rc.py").write_text("asked = 1\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "rc.py"))
+    before = sorted(tmp_path.rglob("*"))
+    assert once("print({'seen', 'told', 'asked'} & set(globals()))", tmp_path, manner) == "set()\n"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("manner", KINDS)
+def test_kernels_beside_each_other(manner: Manner, tmp_path: Path, places: Path) -> None:
+    """Kernels that are started at once, in one loop and in threads, are each their own process."""
+    code = "import os; print(os.getpid())"
+
+    async def main() -> str:
+        async with kernels.started(tmp_path, manner) as kernel:
+            return (await run(kernel, code)).printed
+
+    async def all_at_once() -> list[str]:
+        return await asyncio.gather(main(), main(), main())
+
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(once(code, tmp_path, manner))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    found += asyncio.run(all_at_once())
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 5
+
+
+@pytest.mark.parametrize("manner", KINDS)
+def test_twenty_trials_are_twenty_processes(manner: Manner, tmp_path: Path, places: Path) -> None:
+    """Each has a pid of its own and sees nothing of the one before; none is left, and no directory."""
+    manner = Manner(fork=manner.fork, ahead=True)
+    pids, seen = set(), set()
+    for _ in range(20):
+        pid, known = once("import os; print(os.getpid(), 'mark' in dir(os)); os.mark = 1", tmp_path, manner).split()
+        pids.add(int(pid))
+        seen.add(known)
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid), 0)
+    assert len(pids) == 20 and seen == {"False"}
+    process = server()
+    spare = forking._state.spare
+    assert (spare is not None) == manner.fork
+    watched = Watched(process, *([spare.process.pid] if spare is not None and spare.process.pid else []))
+    forking.stop()
+    assert watched.left() == []
+
+
+@pytest.mark.parametrize("manner", KINDS)
+def test_any_kernel_manager_can_use_the_provisioner(manner: Manner, tmp_path: Path) -> None:
+    """The entry point is Jupyter's own: a kernel specification that names it is enough."""
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+
+    class Specs(KernelSpecManager):  # type: ignore[misc]
+        def get_kernel_spec(self, kernel_name: str) -> Any:
+            return KernelSpec(
+                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                language="python",
+                metadata={"kernel_provisioner": {"provisioner_name": kernels.PROVISIONER}},
+            )
+
+    async def main() -> str:
+        manager = AsyncKernelManager(
+            kernel_spec_manager=Specs(), transport="ipc", ip=str(tmp_path / "k"),
+            connection_file=str(tmp_path / "connection.json"),
+        )
+        await manager.start_kernel(cwd=str(tmp_path), env={**os.environ, "GIVEN": "1"}, manner=manner)
+        client = manager.client()
+        client.start_channels()
+        try:
+            await client.wait_for_ready(timeout=SECONDS)
+            printed = (await run(Kernel(manager, client, manager.provisioner.process), "%env GIVEN")).status
+        finally:
+            client.stop_channels()
+            await manager.shutdown_kernel(now=True)
+        assert not await manager.is_alive()
+        return printed
+
+    assert asyncio.run(main()) == "ok"
