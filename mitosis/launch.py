@@ -54,7 +54,7 @@ def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
         outcome = _execute(spec, request, folder, verdict, display)
         if request.settings.verify is Verify.twice and outcome.status is Status.SUCCEEDED:
             outcome = _verified(outcome, spec, request, folder, verdict)
-        trial = closing.close(store, spec, outcome)
+        trial = closing.close(store, spec, _in_its_environment(outcome, spec))
     display.finished(trial)
     return trial
 
@@ -73,6 +73,14 @@ def _begin(
         except MitosisError:
             folder.remove()
             raise
+
+
+def _in_its_environment(outcome: Outcome, spec: TrialSpec) -> Outcome:
+    """The outcome, with a taint where something was installed or removed while the trial ran."""
+    if environment.digest(environment.collect()) == spec.environment:
+        return outcome
+    what = "the environment changed while the trial ran: a distribution was installed, upgraded or removed"
+    return replace(outcome, taints=(*outcome.taints, Remark("environment_changed", what, spec.environment)))
 
 
 def _over(store: Store, spec: TrialSpec) -> str | None:

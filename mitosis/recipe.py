@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis.capture import inputs, judge
+from mitosis.capture import inputs, judge, origins
 from mitosis.errors import TrialRefused
 from mitosis.store import Query
 from mitosis.trial import CodeState, FileRecord, Status, Trial
@@ -88,7 +88,17 @@ def _code(trial: Trial, recipe: Recipe) -> str:
     changed = sorted(
         path for path, blob in own.items() if today.get(path) != blob and not _built(trial, path)
     )
+    others = (m for m in trial.outcome.modules if Path(m.path).is_absolute() and m.origin != "built")
+    changed += [m.path for m in others if not _holds(Path(m.path), m.blob)]
     return f"{changed[0]} changed" if changed else ""
+
+
+def _holds(path: Path, blob: str) -> bool:
+    """Does a module of another repository, or distribution, still hold what was loaded."""
+    try:
+        return origins.blob(path.read_bytes()) == blob
+    except OSError:
+        return False
 
 
 def _built(trial: Trial, path: str) -> bool:

@@ -278,6 +278,23 @@ def test_every_key_of_the_json_is_described() -> None:
         assert rows(page, heading).keys() == {f.name for f in dataclasses.fields(kind)}
 
 
+def test_every_key_of_an_audit_is_described() -> None:
+    """The table of keys is that of the document that `check --json` prints."""
+    from mitosis.audit import Audit
+
+    assert rows(_page("reference/json.md"), "Check").keys() == {f.name for f in dataclasses.fields(Audit)}
+
+
+def test_the_house_is_complete() -> None:
+    """The plan of the house names every module and room of the package, and no other."""
+    plan = re.search(r"^mitosis/\n(.*?)^```", _page("explanation/the-house.md"), re.MULTILINE | re.DOTALL)
+    assert plan is not None
+    named = {line.split()[0].rstrip("/") for line in plan[1].splitlines()}
+    package = TOP / "mitosis"
+    rooms = {p.parent.name for p in package.glob("*/__init__.py")}
+    assert named == rooms | {p.name for p in package.glob("*.py") if not p.name.startswith("__")}
+
+
 def test_every_file_of_a_trial_is_described() -> None:
     """The table of files has every name that mitosis/folder.py gives."""
     folder = TrialFolder("trials/lorenz/0123456789ab")

@@ -157,3 +157,16 @@ def test_lookup_copies_and_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         with pytest.raises(LookupError):
             lookup.lookup(table, name)
+
+
+def test_kinds_that_carry_no_source_differ() -> None:
+    """A class made by `type`, a cached lambda, an enum value, a text of its own class, classes in C."""
+    made = [type("Made", (), {"k": k}) for k in (1, 2)]
+    assert digest(made[0]) != digest(made[1])
+    cached = [functools.lru_cache(f) for f in (lambda: 1, lambda: 2)]
+    assert digest(cached[0]) != digest(cached[1])
+    colors = [enum.Enum("Hue", {"RED": value}) for value in (1, 2)]  # type: ignore[misc]
+    assert digest(colors[0].RED) != digest(colors[1].RED)  # type: ignore[attr-defined]
+    texts = type("Text", (str,), {})
+    assert digest(texts("a")) != digest(texts("b"))
+    assert len({digest(kind) for kind in (functools.partial, re.Pattern, collections.deque, int)}) == 4

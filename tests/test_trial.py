@@ -18,6 +18,7 @@ from mitosis.trial import (
     Failure,
     FileRecord,
     HostProcess,
+    LookupRecord,
     ModuleRecord,
     Outcome,
     ParameterSet,
@@ -83,6 +84,9 @@ outcomes = built(
     modules=several(built(ModuleRecord)),
     taints=remarks,
     notes=remarks,
+    lookups=several(built(LookupRecord)),
+    threads=several(text),
+    files=st.dictionaries(text, text, max_size=2),
 )
 trials = st.builds(Trial, specs, st.none() | outcomes)
 summaries = built(Summary, status=statuses, metrics=metrics, tags=several(text))

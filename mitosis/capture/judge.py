@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mitosis.capture import inputs, origins, reads
+from mitosis.capture import distributions, inputs, origins, reads
 from mitosis.trial import CodeState, FileRecord, ModuleRecord, Remark
 
 blobs = origins.blobs
@@ -32,7 +32,7 @@ def judge(
     cache: inputs.DigestCache | None,
     since_ns: int = 0,
 ) -> Findings:
-    """The findings on a trial whose guard has `seen` {modules, inputs, outputs}; see kernel/guard.py.
+    """The findings on a trial whose guard has `seen` {modules, installed, inputs, outputs}, see kernel/guard.
 
     `declared` are the inputs as they were digested before the trial, which began at `since_ns`, nanoseconds
     since 1970; 0: not known. Raises RepositoryRefused where git cannot tell.
@@ -43,6 +43,7 @@ def judge(
         taints.append(Remark(kind, what, where))
 
     modules = origins.origins(state, seen.get("modules", ()), taint)
+    distributions.check(seen.get("installed", {}), cache, taint)
     known = {record.path: record for record in declared}
     reads.declared(state, known.values(), since_ns, cache, taint)
     observed = reads.observed(state, seen.get("inputs", ()), known, cache, taint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,12 +23,18 @@ store_option = click.option(
 
 def repository() -> Path | None:
     """The top of the working tree around the working directory; None outside of one."""
-    from mitosis.capture import code
-
     try:
-        return code.find_repository(Path.cwd())
+        return _around(Path.cwd())
     except RepositoryRefused:
         return None
+
+
+@functools.lru_cache(maxsize=1)
+def _around(here: Path) -> Path:
+    """As code.find_repository, which starts git: a command asks more than once."""
+    from mitosis.capture import code
+
+    return code.find_repository(here)
 
 
 def project() -> str | None:

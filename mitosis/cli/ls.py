@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import click
 
-from mitosis.cli import answers, locate, tables, text
+from mitosis.cli import locate, tables, text
 from mitosis.errors import Refused
 from mitosis.trial import Status, Summary
 
@@ -52,12 +53,16 @@ _COLORS = {
 def command(as_json: bool, url: str | None, **wanted: str | int | bool | None) -> int:
     """List trials, newest first."""
     query = _query(wanted)
+    page = query.limit
     with locate.opened(url) as store:
-        found = store.find(query) if store is not None else []
-        more = (
-            store is not None and len(found) == query.limit and sum(store.count(query).values()) > len(found)
-        )
+        # one trial beyond the page tells that there are more; to count them all would read a whole index
+        ahead = replace(query, limit=None if page is None else page + 1)
+        found = store.find(ahead) if store is not None else []
+    more = page is not None and len(found) > page
+    found = found[:page]
     if as_json:
+        from mitosis.cli import answers
+
         answers.emit([answers.line(s) for s in found])
         return 0
     if not found:
@@ -114,16 +119,14 @@ def moment(value: str | None) -> datetime | None:
 
 
 def _table(found: list[Summary]) -> None:
-    from rich.text import Text
-
-    def row(trial: Summary) -> list[str | Text]:
+    def row(trial: Summary) -> list[tables.Cell]:
         return [
             text.short(trial.id),
             "!" if trial.taints else "",
             text.safe(trial.experiment),
             text.safe(trial.variant),
             str(trial.seed),
-            Text(trial.status.value, style=_COLORS.get(trial.status, "red")),
+            tables.Styled(trial.status.value, _COLORS.get(trial.status, "red")),
             text.number(trial.main),
             text.seconds(trial.seconds),
             text.short(trial.commit) + ("+" if trial.dirty else ""),

@@ -40,6 +40,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_KERNEL = "ipykernel.kernelapp"
 NEEDED = (
     "IPython.core.completerlib",
     "IPython.core.debugger",
@@ -49,7 +50,7 @@ NEEDED = (
     "faulthandler",
     "ipykernel.debugger",
     "ipykernel.ipkernel",
-    "ipykernel.kernelapp",
+    _KERNEL,
     "mitosis.kernel.guard",
     "pdb",
     "runpy",
@@ -72,14 +73,17 @@ class Order:
     gate: int = -1  # file descriptor
 
 
-def end_with(parent: int, number: int) -> None:
-    """Have signal `number` sent to this process when `parent`, or the thread of it that made us, ends."""
+def end_with(parent: int, number: int) -> bool:
+    """Have signal `number` sent to this process when `parent`, or the thread of it that made us, ends.
+
+    Returns whether `parent` was still there to be watched.
+    """
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:  # it ended before it could be watched
-            os._exit(1)
+        return os.getppid() == parent
+    return True
 
 
 class Server:
@@ -186,7 +190,8 @@ class Server:
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
-        end_with(server, signal.SIGKILL)
+        if not end_with(server, signal.SIGKILL):
+            os._exit(1)
         high = fcntl.fcntl(gate, fcntl.F_DUPFD_CLOEXEC, _HIGH)
         for each in (lifeline, self.control, *self.lifelines.values()):
             if each is not None:
@@ -235,7 +240,7 @@ def become(order: Order) -> None:
     sys.argv = [str(found.origin) if found else order.argv[2], *order.argv[3:]]
     sys.orig_argv = order.argv
     os.chdir(order.cwd)
-    application: Any = importlib.import_module("ipykernel.kernelapp").IPKernelApp.instance()
+    application: Any = importlib.import_module(_KERNEL).IPKernelApp.instance()
     application.initialize(sys.argv[1:])
     _pass(order.gate, application)
     application.start()
@@ -281,7 +286,11 @@ def _renew() -> None:
 def _import(preload: Sequence[str]) -> str:
     """Import what kernels need and what the user wants in all of them; returns why that cannot be."""
     for name in NEEDED:
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name or name == _KERNEL:  # other versions of IPython are laid out differently
+                raise
     # the first cell compiles the regular expressions of Python's tokenizer, which are kept
     importlib.import_module("IPython.core.inputtransformer2").TransformerManager().transform_cell("x = 1\n")
     if not preload:
@@ -331,8 +340,9 @@ def main(arguments: Sequence[str]) -> Order | None:
     control, launcher, directory, kind, *preload = arguments
     environ = dict(os.environb)
     server = Server(socket.socket(fileno=int(control)), directory, environ)
-    if int(launcher):
-        end_with(int(launcher), signal.SIGTERM)
+    if int(launcher) and not end_with(int(launcher), signal.SIGTERM):
+        server.end()
+        return None
     if kind == "fork":
         server.refusal = _import(preload)
         gc.collect()

@@ -180,6 +180,10 @@ def _of_user(filename: str) -> bool:
 
 def report(result: Any) -> None:
     """Show the metrics of `result` and, inside a trial, keep the result and write the outcome."""
+    if _watch is not None and _watch.seconds is None:
+        raise contract.ContractError(
+            "mitosis.kernel.report is for the notebook's last cell: return the metrics"
+        )
     try:
         reading = contract.read(result)
     except contract.ContractError as error:
@@ -262,8 +266,9 @@ def _write(outcome: dict[str, Any]) -> None:
     loaded = [*loading.modules(), *loading.startup(getattr(_shell(), "parent", None))]
     inputs, outputs = watch.files(loading.is_unchanged)
     unseen.workers()
+    unseeded.settle()
     outcome["seen"] = {"modules": loaded, "inputs": inputs, "outputs": outputs}
-    outcome["seen"]["lookups"] = lookup.found()
+    outcome["seen"] |= {"lookups": lookup.found(), "installed": loading.installed()}
     outcome["threads"] = _threads()
     outcome |= {
         "seconds": _watch.seconds,

@@ -6,7 +6,6 @@ source, and nothing appears beside it. Installed distributions keep theirs.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import importlib.util
 import linecache
@@ -21,8 +20,8 @@ from importlib.machinery import (
 )
 from typing import Any
 
-from mitosis.kernel import relay, watch
-from mitosis.kernel.places import Border, code
+from mitosis.kernel import places, relay, watch
+from mitosis.kernel.places import Border, code, directories
 
 _loaded: dict[str, dict[str, str]] = {}  # path of a source: {blob id of bytes that were compiled: module}
 _border: Border | None = None
@@ -160,13 +159,32 @@ def _described(name: str, module: Any) -> dict[str, str] | None:
     return {"name": name, "path": origin, "blob": identity, "kind": kind}
 
 
+def installed() -> dict[str, list[str]]:
+    """The files of the loaded modules that lie where distributions are installed, relative to that place."""
+    found: dict[str, set[str]] = {place: set() for place in directories(places.installed())}
+    nearest_first = sorted(found, key=len, reverse=True)
+    for module in list(sys.modules.values()):
+        origin = getattr(getattr(module, "__spec__", None), "origin", None)
+        if isinstance(origin, str):
+            place = next((p for p in nearest_first if origin.startswith(p)), None)
+            if place is not None:
+                found[place].add(origin[len(place) :])
+    return {place: sorted(files) for place, files in found.items() if files}
+
+
 def startup(application: Any) -> list[dict[str, str]]:
     """The files that IPython ran in this kernel before the experiment, of the user's and of the machine's."""
     from IPython.core.shellapp import ENV_CONFIG_DIRS, SYSTEM_CONFIG_DIRS
 
     profile = getattr(getattr(application, "profile_dir", None), "startup_dir", "")
-    places = [profile, *(os.path.join(d, "startup") for d in (*ENV_CONFIG_DIRS, *SYSTEM_CONFIG_DIRS))]  # noqa: PTH118
-    files = [file for place in places if place for file in sorted(glob.glob(f"{glob.escape(place)}/*.py"))]  # noqa: PTH207
+    folders = [profile, *(os.path.join(d, "startup") for d in (*ENV_CONFIG_DIRS, *SYSTEM_CONFIG_DIRS))]  # noqa: PTH118
+    files = [
+        os.path.join(folder, name)  # noqa: PTH118
+        for folder in folders
+        if folder and os.path.isdir(folder)  # noqa: PTH112
+        for name in sorted(os.listdir(folder))  # noqa: PTH208
+        if name.endswith((".py", ".ipy"))
+    ]
     if getattr(application, "exec_PYTHONSTARTUP", False) and os.environ.get("PYTHONSTARTUP"):
         files.append(os.environ["PYTHONSTARTUP"])
     return [

@@ -79,7 +79,7 @@ class _Digester:
 
     def of(self, value: Any) -> bytes:
         """The digest of one value, 32 bytes."""
-        if _plain(value) and not isinstance(value, Enum):
+        if type(value) in _PLAIN:  # numpy's own floats write themselves as its version pleases
             return _hashed(type(value).__qualname__, repr(value).encode("utf-8", "surrogatepass"))
         if id(value) in self.above:
             return _hashed("above", str(len(self.above) - self.above[id(value)]).encode())
@@ -122,15 +122,29 @@ def _array(value: Any, d: _Digester) -> bytes:
 
 def _code(value: Any, d: _Digester) -> bytes:
     """A function or class: its name and source, what it closes over, and its defaults."""
+    code = getattr(inspect.unwrap(value), "__code__", None)
     try:
         source = inspect.getsource(value).encode()
     except (OSError, TypeError):
-        source = _compiled(getattr(value, "__code__", None), d)
-    if getattr(value, "__name__", "") == "<lambda>":  # two of them may share a line, which is their source
-        source += _constants(value.__code__, d)
+        source = _made(value, d) if isinstance(value, type) else _compiled(code, d)
+    if code is not None and code.co_name == "<lambda>":  # two of them may share a line, which is their source
+        source += _constants(code, d)
     closed = [c.cell_contents for c in getattr(value, "__closure__", None) or () if _filled(c)]
     defaults = [getattr(value, "__defaults__", None), getattr(value, "__kwdefaults__", None)]
     return _hashed("code", _name(value).encode(), source, d.of(closed), d.of(defaults))
+
+
+def _made(kind: type, d: _Digester) -> bytes:
+    """A class without a source, by its bases and what it holds; one written in C by its name alone."""
+    if not kind.__flags__ & _MADE_IN_PYTHON:
+        return b""
+    fields = types.GetSetDescriptorType | types.MemberDescriptorType  # of C; the name of the class says which
+    held = {
+        k: v
+        for k, v in vars(kind).items()
+        if not isinstance(v, fields) and k not in ("__doc__", "__module__")
+    }
+    return d.of([kind.__bases__, held])
 
 
 def _compiled(code: types.CodeType | None, d: _Digester) -> bytes:
@@ -153,12 +167,8 @@ def _filled(cell: types.CellType) -> bool:
         return False
 
 
-def _plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | complex | str | bytes)
-
-
-def _member(value: Enum, d: _Digester) -> bytes:  # noqa: ARG001 - called like the others
-    return _hashed("enum", _name(type(value)).encode(), value.name.encode())
+def _member(value: Enum, d: _Digester) -> bytes:
+    return _hashed("enum", _name(type(value)).encode(), value.name.encode(), d.of(value.value))
 
 
 def _module(value: types.ModuleType, d: _Digester) -> bytes:  # noqa: ARG001 - called like the others
@@ -207,6 +217,9 @@ def _is_array(value: Any) -> bool:
 def _is_dataclass(value: Any) -> bool:
     return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
+
+_PLAIN = frozenset({types.NoneType, bool, int, float, complex, str, bytes})
+_MADE_IN_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
 _Encoder = Callable[[Any, _Digester], bytes]
 _KINDS: tuple[tuple[Callable[[Any], bool], _Encoder], ...] = (

@@ -52,7 +52,7 @@ def directories(paths: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(p for p in found if p != os.sep)
 
 
-def _installed() -> list[str | None]:
+def installed() -> list[str | None]:
     """Where distributions are installed."""
     paths = sysconfig.get_paths()
     given: list[str | None] = [paths.get(name) for name in ("purelib", "platlib")]
@@ -66,7 +66,7 @@ def _installed() -> list[str | None]:
 def code(*own: str) -> Border:
     """The border around the code of Python and of installed distributions; `own` are the user's sources."""
     paths = sysconfig.get_paths()
-    foreign = [paths.get(name) for name in ("stdlib", "platstdlib")] + _installed()
+    foreign = [paths.get(name) for name in ("stdlib", "platstdlib")] + installed()
     return Border(directories(foreign), directories(own))
 
 
@@ -75,7 +75,7 @@ def data(*private: str, own: Iterable[str] = ()) -> Border:
     configuration, and those in `private` (the root, git's directory); `own` counts wherever it lies.
     """
     paths = sysconfig.get_paths()
-    python = [paths.get(name) for name in ("stdlib", "platstdlib")] + _installed()
+    python = [paths.get(name) for name in ("stdlib", "platstdlib")] + installed()
     python += [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
     home = os.path.expanduser("~")  # noqa: PTH111 - a text is what is compared
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")  # noqa: PTH118

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dis
 import functools
+import operator
 import os
 import random
 import sys
 import threading
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 from mitosis.kernel import chance, notes
@@ -64,17 +65,53 @@ def _numpy(_module: Any) -> None:
 
     def randbits(bits: int) -> int:
         caller = sys._getframe(1)
-        # `RandomState(5)` draws as well, before it is seeded: only a call that passes nothing is noted
+        settle(threading.get_ident())
         where = notes.users_line(_HARMLESS)
         if where and _without_arguments(caller.f_code, caller.f_lasti):
             notes.add("unseeded", _OF_NUMPY, where)
+        elif where:
+            _doubtful[threading.get_ident()] = (_call(caller), where)
         with _named_already:
             return plain(bits)
 
     entropy.randbits = randbits  # type: ignore[attr-defined]
+    legacy: Any = sys.modules.get("numpy.random._mt19937")
+    if getattr(legacy, "operator", None) is operator:
+        legacy.operator = _Operator()
 
 
 _OF_NUMPY = "a generator of numpy was made without a seed (default_rng(), RandomState(), SeedSequence())"
+
+# By thread, the last draw of which it is not known whether a seed follows: its call, and the user's line.
+# `RandomState(5)` first makes a generator without a seed and then seeds it, in one and the same call;
+# `RandomState(None)` and `default_rng(None)` leave it so.
+_doubtful: dict[int, tuple[tuple[int, CodeType, int], str]] = {}
+
+
+def _call(frame: FrameType) -> tuple[int, CodeType, int]:
+    """What names the call that `frame` is in, without keeping the frame's values alive."""
+    return id(frame), frame.f_code, frame.f_lasti
+
+
+def settle(*threads: int) -> None:
+    """Note what was left in doubt in `threads`, or in all of them: no seed has followed."""
+    for thread in threads or list(_doubtful):
+        if thread in _doubtful:
+            notes.add("unseeded", _OF_NUMPY, _doubtful.pop(thread)[1])
+
+
+class _Operator:
+    """The module `operator` for numpy's legacy seeding, which looks at each seed by `operator.index`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(operator, name)
+
+    @staticmethod
+    def index(seed: Any) -> int:
+        doubtful = _doubtful.get(threading.get_ident())
+        if doubtful is not None and doubtful[0] == _call(sys._getframe(1)):
+            del _doubtful[threading.get_ident()]
+        return operator.index(seed)
 
 
 @functools.cache

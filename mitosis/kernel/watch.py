@@ -100,6 +100,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     counts = _counts.get(directory)
     if counts is None:
         counts = _decide(directory)
+        if counts and directory.startswith("/proc/"):  # /proc/self is the kernel's to the kernel alone
+            path = os.path.realpath(path)
     if not counts:
         if path in _SOURCES_OF_CHANCE and "chance" in _OTHERS:
             _OTHERS["chance"]((path,))

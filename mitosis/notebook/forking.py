@@ -102,7 +102,8 @@ class Server:
     def seat(self, cwd: str, manner: Manner) -> Seat:
         """Order a kernel. Raises OSError where the server is gone."""
         directory = self.directory / str(next(self._names))
-        (directory / "ipython").mkdir(mode=0o700, parents=True)
+        directory.mkdir(mode=0o700)
+        (directory / "ipython").mkdir()
         connection = {
             "transport": "ipc",
             "ip": str(directory / "k"),

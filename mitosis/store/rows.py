@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from mitosis.errors import InternalError
 from mitosis.store import schema
 from mitosis.trial import JSON
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 Row = Mapping[str, Any]
 
@@ -27,22 +29,31 @@ def key_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """The INSERT of this database, which knows ON CONFLICT; the other's dialect is not even imported."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
+
+
 def add_once(connection: Connection, table: Table, row: Row) -> bool:
     """Insert `row` unless one with its key is there; returns whether it was inserted.
 
     Waits for a transaction that has inserted the same key and is not over yet. The table's key
     must be given in the row.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).on_conflict_do_nothing()
+    statement = _insert_into(connection, table).on_conflict_do_nothing()
     done = connection.execute(statement, row, execution_options={"preserve_rowcount": True})
     return done.rowcount == 1
 
 
 def put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert `rows`, each in the place of the one that has its primary key."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
+    statement = _insert_into(connection, table)
     keys = [column.name for column in table.primary_key]
     changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
@@ -50,8 +61,7 @@ def put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 
 def put_plain(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     """As `put`, for thousands of rows whose values, in the table's order, go to the driver as they are."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
+    statement = _insert_into(connection, table)
     keys = [column.name for column in table.primary_key]
     changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
     columns = [column.name for column in table.c]

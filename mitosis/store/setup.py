@@ -120,6 +120,8 @@ def _settle(connection: Connection, address: Address, found: str | None, plan: P
 
 def _create(connection: Connection) -> None:
     """All tables of today's schema, and the stamp."""
+    if connection.dialect.name == "postgresql":
+        schema.running_index.dialect_options["postgresql"]["where"] = schema.RUNNING
     schema.metadata.create_all(connection)
     connection.execute(schema.schema_version.insert().values(version_num=schema.VERSIONS[-1]))
     _sign(connection)
