@@ -63,7 +63,12 @@ def mitosis(clone: Path, *words: str, colours: bool = False) -> str:
     if colours:
         env["FORCE_COLOR"] = "1"
     done = subprocess.run(
-        [sys.executable, "-m", "mitosis", *words], cwd=clone, env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "mitosis", *words],
+        cwd=clone,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode not in (0, 2):
         sys.exit(f"mitosis {' '.join(words)}: exit code {done.returncode}\n{done.stderr}")

@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -352,7 +352,7 @@ def test_honest_code_is_no_taint(code_trial: Record, module: str) -> None:
 
 
 def test_startup_files_do_not_run(code_trial: Record) -> None:
-    """PYTHONSTARTUP and the user's IPython profile end an interpreter at once here; the kernel reads neither."""
+    """PYTHONSTARTUP and the user's IPython profile would end an interpreter; the kernel reads neither."""
     assert code_trial["status"] == "succeeded"
     assert not [t for t in code_trial["taints"] if t["kind"] == "code_startup"]
 
@@ -370,7 +370,7 @@ def test_code_of_a_clean_editable_install_has_its_own_commit(code_trial: Record)
     ["script.txt", "run_by_path.txt", "injected.txt", "archive.zip", "sourceless.pyc", "built_here.so"],
 )
 def test_code_that_is_read_as_data_is_an_input(code_trial: Record, name: str) -> None:
-    """`exec(open(...).read())`, `runpy.run_path`, injected modules, archives, ctypes: the file is recorded."""
+    """`exec(open(...).read())`, `runpy.run_path`, injected modules, archives, ctypes: the file is noted."""
     assert name in reads(code_trial)
 
 
@@ -549,7 +549,8 @@ def own_files():
     Path("data/out/new/x.csv").write_text("x")
     os.rename("data/out/new", "data/out/moved")
     Path("data/out/moved/x.csv").read_text()
-    child = multiprocessing.get_context("fork").Process(target=Path("data/out/by_child.csv").write_text, args="x")
+    write = Path("data/out/by_child.csv").write_text
+    child = multiprocessing.get_context("fork").Process(target=write, args="x")
     child.start()
     child.join()
     read("data/out/by_child.csv")
@@ -579,7 +580,8 @@ def run(seed, **params):
 '''
 
 WAYS = [
-    "pathlib.csv", "bytes.csv", "x.gz", "x.bz2", "x.xz", "x.zip", "os_open.csv", "os_open_path.csv", "fileio.csv",
+    "pathlib.csv", "bytes.csv", "x.gz", "x.bz2", "x.xz", "x.zip", "os_open.csv", "os_open_path.csv",
+    "fileio.csv",
     "mmap.csv", "a b.db", "proc.csv", "one/same.csv", "two/same.csv", "patched.csv", "late.csv", "child.csv",
     "copied.csv",
 ]  # fmt: skip
@@ -692,7 +694,7 @@ def test_data_that_changes_is_a_taint(data_trial: Record, path: str, kind: str) 
 def test_a_read_is_seen_however_it_is_done(
     data_trial: Record, data_project: tuple[Project, Record], name: str
 ) -> None:
-    """Every way of Python's own to open a file is recorded with the digest of its content; none is a taint."""
+    """Every way of Python's own to open a file is recorded with its content's digest; none is a taint."""
     assert reads(data_trial)[f"data/{name}"] == sha256((data_project[0].path / "data" / name).read_bytes())
     assert not kinds(data_trial, f"data/{name}")
 
@@ -714,7 +716,7 @@ def test_reads_of_pandas_are_seen(data_trial: Record) -> None:
     "name", ["untracked.csv", "dir_fd.csv", "real/dotdot.csv", "dotdot_through_usr.csv", "\\xff.csv"]
 )
 def test_a_file_outside_of_the_repository_is_an_input(data_trial: Record, home: Path, name: str) -> None:
-    """/tmp counts; so do paths relative to a descriptor, with `..` behind a link, and names that are no text."""
+    """/tmp counts; so do paths relative to a descriptor, `..` behind a link, and names that are no text."""
     assert str(home / "away" / name) in reads(data_trial)
 
 
@@ -731,7 +733,7 @@ def test_what_the_experiment_writes_itself_is_an_output_and_no_input(data_trial:
 
 
 def test_the_documented_limits_are_as_documented(data_trial: Record) -> None:
-    """What C opens, what SQLite attaches and what other programs read is not seen; programs and hosts are noted."""
+    """What C opens, SQLite attaches and other programs read is not seen; programs and hosts are noted."""
     assert not {"data/fopen.csv", "data/cat.csv", "data/attached.db"} & set(reads(data_trial))
     said = " ".join(n["what"] for n in data_trial["notes"] if n["kind"] == "unseen")
     assert "program cat" in said and "192.0.2.1" in said
@@ -927,7 +929,7 @@ VARIANTS = {
 
 
 def test_a_redefined_variant_is_refused_however_it_is_redefined(project: Project) -> None:
-    """In its own file, in a config that its defaults list pulls in, through an interpolation to a common node."""
+    """In its own file, in a config its defaults list pulls in, through an interpolation to a common node."""
     for name, content in VARIANTS.items():
         project.write(name, content)
     project.commit()
@@ -966,7 +968,7 @@ def run(seed, x):
 
 @pytest.fixture(scope="module")
 def pinned_trials(home: Path) -> tuple[Project, list[Record]]:
-    """A sweep whose first trial edits code and YAML, commits and switches branches, under an editable install."""
+    """A sweep whose first trial edits code and YAML, commits, switches branches, under an editable one."""
     project = project_of_tests.make(home / "pinned")
     project.git("remote", "add", "origin", "https://ada:s3cr3t@example.org/lab/code.git?token=s3cr3t")
     project.write("moves.py", MOVES)
@@ -984,7 +986,7 @@ def pinned_trials(home: Path) -> tuple[Project, list[Record]]:
 
 
 def test_a_sweep_runs_what_was_checked_when_it_began(pinned_trials: tuple[Project, list[Record]]) -> None:
-    """Code, YAML, a data file beside the code, and the branch change meanwhile; an editable install is no way in."""
+    """Code, YAML, data beside the code, and the branch change meanwhile; an editable install is no way in."""
     project, records = pinned_trials
     assert [r["main"] for r in records] == [1111.0] * 3
     assert {r["commit"] for r in records} == {project.git("rev-parse", "main")}
@@ -1015,7 +1017,7 @@ def test_credentials_of_a_remote_are_recorded_nowhere(pinned_trials: tuple[Proje
 
 
 def test_a_snapshot_is_the_files_as_they_are(project: Project) -> None:
-    """Untracked files included; branch, index and files stay; `commit` is the snapshot, which is shown dirty."""
+    """Untracked files included; branch, index, files stay; `commit` is the snapshot, which is shown dirty."""
     project.write("toy.py", "import new\ndef run(seed, x):\n    return {'main': x + new.VALUE}\n")
     project.write("new.py", "VALUE = 10\n")
     project.write("large.bin", "x" * 2000)

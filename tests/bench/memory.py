@@ -16,7 +16,7 @@ EVERY = 0.02  # seconds between two looks
 
 
 def _peak(pid: int) -> int | None:
-    """The most memory that the process ever held, in bytes: VmHWM of proc_pid_status(5); None when it is over."""
+    """The most memory that the process held, in bytes: VmHWM of proc_pid_status(5); None when it is over."""
     try:
         found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     except OSError:

@@ -20,10 +20,11 @@ _PACKAGES = ("ipykernel", "nbclient", "nbconvert", "hydra-core", "SQLAlchemy", "
 _HEAD = """\
 # Performance
 
-What mitosis costs, against what a researcher would otherwise use. Each ratio is measured side by side: the two
-commands in turn, in one run, at least five pairs; the ratio is the median of the pairs' ratios, with the least
-and the greatest beside it, and below 1 mitosis is the faster one. CPU is the same ratio of the CPU times (user
-and system, of all processes together), which other work on the machine disturbs less. Measure it on yours:
+What mitosis costs, against what a researcher would otherwise use. Each ratio is measured side by side: the
+two commands in turn, in one run, at least five pairs; the ratio is the median of the pairs' ratios, with the
+least and the greatest beside it, and below 1 mitosis is the faster one. CPU is the same ratio of the CPU
+times (user and system, of all processes together), which other work on the machine disturbs less.
+Measure it on yours:
 
 ```sh
 python -m tests.bench                    # everything, about an hour
@@ -119,8 +120,9 @@ def text(rows: Sequence[Mapping[str, Any]]) -> str:
                 ratio(row["cpu_ratio"]),
                 ours,
                 theirs,
+                number,
+                verdict,
             ]
-            + [number, verdict]
         )
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]) - 1)]
     return "\n".join(

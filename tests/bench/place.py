@@ -1,4 +1,4 @@
-"""The directory in which the benchmark works: a user's repository, notebooks, and an environment of its own."""
+"""The directory in which the benchmark works: a user's repository, notebooks, an environment of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that has imported nbclient and executes a notebook for each line that it reads; run by sweep.py."""
+"""A process that has imported nbclient and executes a notebook for each line it reads; run by sweep.py."""
 
 from __future__ import annotations
 
