@@ -204,3 +204,12 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:
         command, shell=True, capture_output=True, text=True, cwd=tmp_path, env=os.environ, check=False
     )
     assert done.returncode == 0 and done.stderr == ""
+
+
+def test_a_fault_of_ours_says_so(tmp_path: Path) -> None:
+    """What nobody foresaw, here a library that cannot be imported, shows where it is and exits 3."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "click.py").write_text("raise RuntimeError('this click is broken')\n")
+    done = Project(tmp_path).run("ls", PYTHONPATH=str(tmp_path / "broken"))
+    assert done.returncode == 3
+    assert "this click is broken" in done.stderr and "fault of mitosis itself" in done.stderr
