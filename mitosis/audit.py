@@ -155,10 +155,11 @@ def rebuild(root: Path, database: Path) -> int:
     with Store.open(str(fresh)) as store:
         number = sum(1 for _ in bring_in(store, root))
     try:
-        if database.exists():
-            database.replace(database.with_name(f"{database.name}.old"))
-        for ending in ("-wal", "-shm"):
-            database.with_name(database.name + ending).unlink(missing_ok=True)
+        old = database.with_name(f"{database.name}.old")
+        for ending in ("", "-wal", "-shm"):  # the log of the old file may hold its last rows
+            part = database.with_name(database.name + ending)
+            if part.exists():
+                part.replace(old.with_name(old.name + ending))
         fresh.replace(database)
     except OSError as error:
         raise Refused(
