@@ -38,7 +38,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 _KERNEL = "ipykernel.kernelapp"
 NEEDED = (
@@ -100,16 +100,20 @@ class Server:
         os.set_blocking(self.bell, False)
         self.descriptors = [self.bell, bell]
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        self.handlers = {n: signal.signal(n, lambda *_: None) for n in (signal.SIGCHLD, signal.SIGTERM)}
+        heard = {signal.SIGCHLD: lambda *_: None, signal.SIGTERM: lambda *_: self.end()}
+        self.handlers = {number: signal.signal(number, handler) for number, handler in heard.items()}
         signal.set_wakeup_fd(bell)
 
-    def serve(self) -> Order | None:
+    def serve(self) -> Order:
         """Carry out orders until the launcher is gone; returns in each child, with what it is to become."""
-        while self.control is not None or self.lifelines:
+        while True:
+            if self.control is None and not self.lifelines:
+                self.end()
             watched: list[Any] = [self.bell, *self.lifelines.values()]
             ready, _, _ = select.select([*watched, *([self.control] if self.control else [])], [], [])
-            if self.bell in ready and self._rung():
-                break
+            if self.bell in ready:
+                os.read(self.bell, 4096)
+                self._bury()
             if self.control in ready:
                 order = self._accept()
                 if order is not None:
@@ -117,18 +121,16 @@ class Server:
             for pid, lifeline in list(self.lifelines.items()):
                 if lifeline in ready:
                     self._signal(pid, lifeline)
-        self.end()
-        return None
 
-    def end(self) -> None:
-        """Kill what is left and remove the directory."""
+    def end(self) -> NoReturn:
+        """Kill what is left, remove the directory and end; the answer to SIGTERM at any time."""
         for pid in self.lifelines:
             _kill(pid, signal.SIGKILL)
         shutil.rmtree(self.directory, ignore_errors=True)
+        os._exit(0)
 
-    def _rung(self) -> bool:
-        """Bury the dead; is the launcher gone."""
-        numbers = os.read(self.bell, 4096)
+    def _bury(self) -> None:
+        """Wait for those that have ended, and say how they did."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -139,7 +141,6 @@ class Server:
                 if lifeline is not None:
                     _say(lifeline, str(os.waitstatus_to_exitcode(status)))
                     lifeline.close()
-        return signal.SIGTERM in numbers
 
     def _signal(self, pid: int, lifeline: socket.socket) -> None:
         """Pass signals on to a kernel; it is killed when nobody holds the other end any more."""
@@ -180,9 +181,9 @@ class Server:
         server = os.getpid()
         pid = os.fork()
         if pid:
+            self.lifelines[pid] = lifeline
             signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
             os.close(gate)
-            self.lifelines[pid] = lifeline
             _say(lifeline, str(pid))
             return None
         os.setsid()
@@ -333,16 +334,17 @@ def _threads() -> int:
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - pathlib is not otherwise needed here
 
 
-def main(arguments: Sequence[str]) -> Order | None:
-    """Serve; the arguments are the control socket, the launcher (0: none to die with), a directory, a kind
-    of kernel (fork or fresh) and modules to preload. Returns None in the server and an order in a child.
+def main(arguments: Sequence[str]) -> Order:
+    """Serve; returns in each child, with what it is to become.
+
+    The arguments are the control socket, the launcher (0: none to die with), a directory, the kind of the
+    kernels (fork or fresh) and modules to preload.
     """
     control, launcher, directory, kind, *preload = arguments
     environ = dict(os.environb)
     server = Server(socket.socket(fileno=int(control)), directory, environ)
     if int(launcher) and not end_with(int(launcher), signal.SIGTERM):
         server.end()
-        return None
     if kind == "fork":
         server.refusal = _import(preload)
         gc.collect()
@@ -351,7 +353,4 @@ def main(arguments: Sequence[str]) -> Order | None:
 
 
 if __name__ == "__main__":
-    _order = main(sys.argv[1:])
-    if _order is None:
-        os._exit(0)
-    become(_order)
+    become(main(sys.argv[1:]))

@@ -59,7 +59,6 @@ _STATUSES = {
 _SWEEP = 50  # trials of a sweep
 _PER_COMMIT = 400  # trials that run the same commit, before the next
 _SETS = 40  # parameter sets of one variant of one experiment
-_RUNNING = 3  # trials of another host that run just now
 _EPOCH = int(datetime(2024, 1, 1, tzinfo=timezone.utc).timestamp() * 1e6)
 _STEP = 60_000_000  # microseconds from one trial to the next
 _BATCH = 20_000
@@ -145,8 +144,6 @@ def _templates(path: Path) -> None:
                 store.start(filed, _ENVIRONMENT)
                 if end is not None:
                     store.finish(filed.id, outcome(end))
-        for at in range(_RUNNING - len(PROJECTS)):
-            store.start(replace(spec(at), id=f"e{at:011x}"), _ENVIRONMENT)
 
 
 class _Maker:

@@ -159,7 +159,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> str
     if missing:
         lines += ["", *(f"Not measured, {line}." for line in missing)]
     when = sorted({row["at"][:10] for row in rows if "at" in row})
-    dates = when[0] if when[:1] == when[-1:] else f"{when[0]} to {when[-1]}" if when else "never"
+    dates = " to ".join(dict.fromkeys((when[0], when[-1]))) if when else found["at"][:10]
     return "\n".join([*lines, "", f"Measured {dates} on {machine_line(found)}.", ""])
 
 
