@@ -169,6 +169,7 @@ class TrialSpec:
     tags: tuple[str, ...] = ()
     notes: tuple[Remark, ...] = ()
     settings: Mapping[str, JSON] = field(default_factory=dict)  # the mitosis.* keys that were set
+    expect: Mapping[str, str] = field(default_factory=dict)  # by metric: "< 0.01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,7 @@ class Outcome:
     code_identity: str = ""  # digest of the (path, blob) of the repository's modules that were loaded
     taints: tuple[Remark, ...] = ()
     notes: tuple[Remark, ...] = ()
+    expectation: str = ""  # "confirmed" or "refuted"; "": nothing was expected, or it did not succeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,17 @@ class Trial:
     def status(self) -> Status:
         """Of the outcome; running where there is none yet."""
         return self.outcome.status if self.outcome else Status.RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """What was found out about a trial after it had ended: that it was reproduced, how much it varies."""
+
+    kind: str  # "reproduce", "noise"
+    verdict: str  # a stable word
+    made_at: str  # ISO 8601, UTC
+    host: str
+    content: Mapping[str, JSON]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +251,9 @@ class Summary:
     note: str = ""
     tags: tuple[str, ...] = ()
     taints: int = 0
+    code_identity: str = ""  # digest; "": not known
+    expectation: str = ""  # "confirmed", "refuted"; "": nothing was expected
+    removed: bool = False  # it lies in the trash
 
 
 def strict(value: JSON) -> JSON:

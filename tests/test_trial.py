@@ -72,6 +72,7 @@ specs = built(
     tags=several(text),
     notes=remarks,
     settings=st.dictionaries(text, documents, max_size=2),
+    expect=st.dictionaries(text, text, max_size=2),
 )
 outcomes = built(
     Outcome,

@@ -12,7 +12,16 @@ from sqlalchemy import Connection, Row, select
 
 from mitosis.errors import TrialNotFound
 from mitosis.store import schema
-from mitosis.trial import FileRecord, ModuleRecord, Outcome, Trial, TrialSpec, Variant, from_plain
+from mitosis.trial import (
+    Attestation,
+    FileRecord,
+    ModuleRecord,
+    Outcome,
+    Trial,
+    TrialSpec,
+    Variant,
+    from_plain,
+)
 
 _AT_ONCE = 500  # trials whose texts are held at one time, and parameters of one statement
 _NEAR = 3
@@ -180,6 +189,7 @@ def _latest(connection: Connection, name: str, project: str | None) -> int:
     if not (number.isascii() and number.isdigit()) or not 0 < int(number) < 2**31:
         raise TrialNotFound(f"{name} is no trial", "write @1 for the latest, @2 for the one before")
     question = select(table.c.seq).order_by(table.c.started.desc(), table.c.seq.desc())
+    question = question.where(table.c.removed.is_(None))
     if project is not None:
         question = question.where(table.c.project == project_of(project))
     seq = connection.execute(question.offset(int(number) - 1).limit(1)).scalar()
@@ -208,6 +218,21 @@ def _near(connection: Connection, wanted: str) -> list[str]:
 
     near = sorted([*before, *after], key=lambda other: (-shared(other), other))
     return [other for other in near if shared(other) > 0][:_NEAR]
+
+
+def attestations(connection: Connection, trial: str) -> list[Attestation]:
+    """What was found out about the trial with that id after it had ended, oldest first."""
+    table, trials = schema.attestations, schema.trials
+    question = (
+        select(table)
+        .join(trials, trials.c.seq == table.c.trial)
+        .where(trials.c.id == trial)
+        .order_by(table.c.id)
+    )
+    return [
+        Attestation(row.kind, row.verdict, schema.iso(row.made), row.host, json.loads(row.content))
+        for row in connection.execute(question)
+    ]
 
 
 def environment(connection: Connection, digest: str) -> dict[str, Any] | None:

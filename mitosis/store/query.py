@@ -64,6 +64,8 @@ SORTS: dict[str, ColumnElement[Any]] = {
     "folder": _T.folder,
     "note": _T.note,
     "taints": _T.taints,
+    "code_identity": _T.code_identity,
+    "expectation": _T.expectation,
 }
 """What a page can be sorted by, besides `metrics.NAME`."""
 
@@ -101,6 +103,9 @@ def _summary(row: Row[Any], metrics: dict[str, float], tags: list[str]) -> Summa
         note=row.note,
         tags=tuple(sorted(tags)),
         taints=row.taints,
+        code_identity=row.code_identity or "",
+        expectation=row.expectation or "",
+        removed=row.removed is not None,
     )
 
 
@@ -176,7 +181,10 @@ def _conditions(query: Query) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if query.project is not None:
         found.append(_T.project == project_of(query.project))
+    if not query.removed:
+        found.append(_T.removed.is_(None))
     for column, wanted in (
+        (_T.code_identity, query.code_identity),
         (_T.experiment, query.experiment),
         (_T.variant, query.variant),
         (_T.param_set, query.param_set),

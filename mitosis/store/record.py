@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from mitosis.errors import InternalError, JobTaken, StoreRefused, TrialNotFound, TrialRefused
 from mitosis.store import schema, variants
 from mitosis.store.rows import add_once, dumps, key_of, project_id, share
-from mitosis.trial import JSON, FileRecord, ModuleRecord, Outcome, Status, TrialSpec, plain
+from mitosis.trial import JSON, Attestation, FileRecord, ModuleRecord, Outcome, Status, TrialSpec, plain
 
 # what stands in tables of its own; the rest of the value is kept as JSON
 SPEC_ELSEWHERE = ("params", "param_set", "variants", "inputs", "tags")
@@ -203,7 +203,28 @@ def _narrow(outcome: Outcome) -> dict[str, Any]:
         "cpu_seconds": comparable(outcome.cpu_seconds),
         "taints": len(outcome.taints),
         "heartbeat": None,
+        "code_identity": outcome.code_identity or None,
+        "expectation": outcome.expectation or None,
     }
+
+
+def attest(connection: Connection, trial: str, found: Attestation) -> None:
+    """Add an attestation to the trial with that id, at the present time of the store.
+
+    Raises TrialNotFound where the store has no such trial.
+    """
+    seq = connection.execute(select(schema.trials.c.seq).where(schema.trials.c.id == trial)).scalar()
+    if seq is None:
+        raise TrialNotFound(f"the store has no trial {trial} that could be attested", "list them: mitosis ls")
+    row = {
+        "trial": seq,
+        "kind": found.kind,
+        "verdict": found.verdict,
+        "made": server_now(connection),
+        "host": found.host,
+        "content": dumps(found.content),
+    }
+    connection.execute(insert(schema.attestations), row)
 
 
 def comparable(value: JSON) -> float | None:

@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from mitosis.errors import InternalError
 
-VERSIONS = ("0001",)
+VERSIONS = ("0001", "0002")
 """Every schema there was, oldest first; the last is the one that this code reads and writes."""
 
 VERSION_TABLE = "schema_version"
@@ -211,6 +211,9 @@ trials = Table(  # the columns that `ls` shows, filters by and sorts by
     Column("note", Line(), nullable=False),
     Column("taints", Integer(), nullable=False),
     Column("heartbeat", BigInteger()),  # by the clock of the store
+    Column("code_identity", HEX),  # NULL: it runs, or what it loaded is not known
+    Column("expectation", String()),  # "confirmed", "refuted"; NULL: nothing was expected
+    Column("removed", BigInteger()),  # when it was moved to the trash; NULL: it was not
     # one index for each question of `ls`: what it asks for, then the order in which it is shown
     Index("ix_trials_started", "started"),
     Index("ix_trials_project_started", "project", "started"),
@@ -277,6 +280,21 @@ tags = Table(
     Column("name", Line(), primary_key=True),
     Index("ix_tags_name", "name", "trial"),
     sqlite_with_rowid=False,
+)
+
+attestations = (
+    Table(  # what was found out about a trial after it had ended: it was reproduced, its noise measured
+        "attestations",
+        metadata,
+        Column("id", NUMBER, primary_key=True),
+        Column("trial", ForeignKey("trials.seq"), nullable=False),
+        Column("kind", String(), nullable=False),
+        Column("verdict", String(), nullable=False),
+        Column("made", BigInteger(), nullable=False),  # by the clock of the store
+        Column("host", Line(), nullable=False),
+        Column("content", Text(), nullable=False),  # JSON
+        Index("ix_attestations_trial", "trial"),
+    )
 )
 
 digest_cache = Table(  # one state of each file, the latest that was read

@@ -19,7 +19,7 @@ from mitosis.store.connect import Presence, make_engine, transaction
 from mitosis.store.digests import DigestCache
 from mitosis.store.rows import project_id
 from mitosis.store.values import Query, SweepRecord, VariantUse
-from mitosis.trial import JSON, Outcome, Status, Summary, Trial, TrialSpec, Variant
+from mitosis.trial import JSON, Attestation, Outcome, Status, Summary, Trial, TrialSpec, Variant
 
 __all__ = ["Query", "Store", "SweepRecord", "VariantUse", "display_url", "password_in"]
 
@@ -177,6 +177,14 @@ class Store:
             beat = update(table).where(alive).values(heartbeat=record.server_now(connection))
             return connection.execute(beat).rowcount == 1
 
+    def attest(self, trial: str, found: Attestation) -> None:
+        """Add to a finished trial what was found out about it; the time is the store's.
+
+        Raises TrialNotFound where the store does not know the id.
+        """
+        with self._transaction(write=True) as connection:
+            record.attest(connection, trial, found)
+
     # -- reading ---------------------------------------------------------------------------------
 
     def running(self) -> list[Trial]:
@@ -196,6 +204,11 @@ class Store:
         """
         with self._transaction() as connection:
             return load.trials(connection, [load.named(connection, name, project)])[0]
+
+    def attestations(self, trial: str) -> list[Attestation]:
+        """What was found out about the trial with that id after it had ended, oldest first."""
+        with self._transaction() as connection:
+            return load.attestations(connection, trial)
 
     def find(self, question: Query) -> list[Summary]:
         """A page of trials, newest first unless it says otherwise; raises Refused for an unknown `sort`."""

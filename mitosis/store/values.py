@@ -27,6 +27,8 @@ class Query:
     sweep: str | None = None  # the first digits of its id
     param_set: str | None = None  # the whole digest
     tags: tuple[str, ...] = ()  # all of these
+    code_identity: str | None = None  # the whole digest
+    removed: bool = False  # those in the trash as well
     sort: str = "-started_at"
     limit: int | None = None
     after: str | None = None  # the id of the last trial of the page before
