@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from mitosis.errors import (
     StoreRefused,
     TrialRefused,
 )
+from mitosis.folder import write_atomic
 from mitosis.settings import Checkout, OnDirty, Settings
 from mitosis.trial import CodeState, Remark, utc_now
 
@@ -68,7 +70,7 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
         state = _code(repository, settings)
     except DirtyRepository as error:
         raise _named(error, repository, url, settings.project) from error
-    _others(repository)
+    notes = _others(repository)
     _make_root(repository, root)
     state = _pin(state, repository, root, settings, sweep)
     with open_store(url) as store:
@@ -85,7 +87,7 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
         url,
         mitosis.__version__,
         sweep.id if sweep else None,
-        tuple(r for r in remarks if r),
+        (*notes, *(r for r in remarks if r)),
     )
 
 
@@ -128,24 +130,38 @@ def _named(error: DirtyRepository, repository: Path, url: str, project: str | No
     )
 
 
-def _others(repository: Path) -> None:
-    """Refuse a repository that is installed as editable and is dirty: its code would be nobody's commit."""
-    distributions = environment.collect()["distributions"]
-    for name, (_, origin) in sorted(distributions.items()):
-        if not origin.startswith("editable ") or name == "mitosis":  # the launcher is not the experiment
-            continue
-        place = Path(unquote(urlsplit(origin.removeprefix("editable ")).path))
+def _others(repository: Path) -> tuple[Remark, ...]:
+    """Refuse another repository that the experiment may import from and that is dirty: its code would be
+    nobody's commit. The commits of the clean ones are kept; returns the notes where one cannot be.
+    """
+    notes: list[Remark | None] = []
+    for place, why, todo in _elsewhere():
         try:
             top = code.find_repository(place)
-            changes = [] if top == repository else code.changes(top)
+            if top == repository:
+                continue
+            commit, changes = code.head(top), code.changes(top)
         except RepositoryRefused:
             continue  # in no repository: the guard marks its modules where the experiment loads them
         if changes:
             raise DirtyRepository(
-                f"{name} is installed as editable from {top}, which has uncommitted changes: "
-                f"{', '.join(c.path for c in changes[:3])}",
-                f"commit there, or uninstall it: pip uninstall {name}",
+                f"{top}, {why}, has uncommitted changes: {', '.join(c.path for c in changes[:3])}",
+                f"commit there, or {todo}",
             )
+        notes.append(code.keep(top, commit))
+    return tuple(dict.fromkeys(n for n in notes if n))
+
+
+def _elsewhere() -> Iterator[tuple[Path, str, str]]:
+    """The directories outside of the repository that modules may come from, why, and how to be without."""
+    distributions = environment.collect()["distributions"]
+    for name, (_, origin) in sorted(distributions.items()):
+        if origin.startswith("editable ") and name != "mitosis":  # the launcher is not the experiment
+            place = Path(unquote(urlsplit(origin.removeprefix("editable ")).path))
+            yield place, f"from which {name} is installed as editable", f"uninstall it: pip uninstall {name}"
+    for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        if entry and Path(entry).is_dir():
+            yield Path(entry).absolute(), "which is on PYTHONPATH", "take it off PYTHONPATH"
 
 
 def _pin(
@@ -233,7 +249,7 @@ def _make_root(repository: Path, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         ignore = root / ".gitignore"
         if root.is_relative_to(repository) and not ignore.exists():
-            ignore.write_text("*\n")
+            write_atomic(ignore, b"*\n")  # an empty one would show the root to git for an instant
     except OSError as error:
         todo = "make it writable or choose another: mitosis.root=DIRECTORY"
         raise TrialRefused(f"the root {root} cannot be written: {error.strerror or error}", todo) from error

@@ -30,12 +30,13 @@ def experiment_name(config: DictConfig, hydra: DictConfig) -> str:
 def request(config: DictConfig, hydra: DictConfig) -> Request:
     """The trial that `config` asks for. Raises ConfigurationRefused where it asks for what cannot be."""
     settings = settings_of(config)
+    variants.check_redefined(settings.redefine)
     seed = _seed(config)
     module, function = _entry_point(config)
     params = _resolved(config, seed)
     tracked = identity.seed_free(params, _resolved(config, seed + 1), _unresolved(config))
     tracked = _without(tracked, settings.untracked)
-    chosen = variants.chosen(hydra)
+    chosen = variants.chosen(hydra, config)
     return Request(
         experiment=experiment_name(config, hydra),
         module=module,

@@ -56,6 +56,8 @@ def run(argv: Sequence[str], display: Display) -> int:
     Raises Refused where nothing ran, InternalError for a fault of ours.
     """
     name, directory, rest = _split(argv)
+    if "--hydra-help" in rest:
+        return _hydra(rest, None)  # Hydra's own help asks for no configuration, and for no repository
     repository = gate.repository(Path.cwd())
     conf = _conf(repository, directory)
     if not (conf / f"{name}.yaml").is_file():
@@ -80,7 +82,7 @@ def run(argv: Sequence[str], display: Display) -> int:
     return _exit_code(invocation, code)
 
 
-def _hydra(rest: list[str], conf: Path) -> int:
+def _hydra(rest: list[str], conf: Path | None) -> int:
     """Hydra's own exit code, with its parser's 2 (wrong usage) as ours, 1."""
     import hydra
     from hydra.errors import HydraException
@@ -88,7 +90,8 @@ def _hydra(rest: list[str], conf: Path) -> int:
     from mitosis.app.task import task
 
     sys.argv = ["mitosis", *rest]
-    decorated = hydra.main(version_base="1.3", config_path=str(conf), config_name=configuration.PRIMARY)(task)
+    path, name = (str(conf), configuration.PRIMARY) if conf is not None else (None, None)
+    decorated = hydra.main(version_base="1.3", config_path=path, config_name=name)(task)
     try:
         decorated()
     except KeyboardInterrupt:

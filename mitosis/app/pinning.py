@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
-from hydra.core.global_hydra import GlobalHydra
-
-from mitosis.errors import InternalError
+from mitosis.app import inner
 from mitosis.trial import CodeState
 
 
@@ -17,20 +13,13 @@ def pin(repository: Path, code: CodeState) -> None:
 
     Hydra composes each job of a multirun when it starts, on some launchers in another process: without
     this an edit during the sweep would reach the later jobs. What lies outside the repository, and what
-    the checkout does not hold, stays where it is. Private API of Hydra 1.3, hence one function.
+    the checkout does not hold, stays where it is.
     """
     tree = Path(code.tree)
-    if tree == repository:
-        return
-    loader = GlobalHydra.instance().config_loader()
-    if not isinstance(loader, ConfigLoaderImpl):
-        raise InternalError(f"Hydra's config loader is a {type(loader).__name__}, which is not known")
-    search = loader.config_search_path
-    for element in search.get_path():
-        path = Path((element.path or "").removeprefix("file://"))
-        if not path.is_absolute() or not path.is_relative_to(repository):
-            continue
-        moved = tree / path.relative_to(repository)
-        if moved.is_dir():
-            element.path = f"file://{moved}"
-    loader.repository = ConfigRepository(search)
+
+    def moved(path: Path) -> Path:
+        inside = tree / path.relative_to(repository) if path.is_relative_to(repository) else path
+        return inside if inside.is_dir() else path
+
+    if tree != repository:
+        inner.move(moved)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.default_element import ResultDefault
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
@@ -20,7 +16,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mitosis import identity
-from mitosis.errors import InternalError
+from mitosis.app import inner
+from mitosis.errors import ConfigurationRefused
 from mitosis.trial import Variant
 
 MAIN_GROUP = "params"
@@ -46,16 +43,16 @@ class _Part:
     declared: tuple[tuple[str, Any], ...]  # the group choices that its own defaults list makes
 
 
-_cache: dict[tuple[object, ...], tuple[Variant, ...]] = {}
+_cache: dict[tuple[object, ...], tuple[tuple[Variant, ...], dict[str, str]]] = {}
 
 
-def chosen(hydra: DictConfig) -> Chosen:
-    """The choices that feed `params` in the job whose Hydra node is `hydra`.
+def chosen(hydra: DictConfig, config: DictConfig) -> Chosen:
+    """The choices that feed `params` in the job that is composed as `config`, whose Hydra node is `hydra`.
 
     Their content is composed anew with the command line's group choices and none of its values;
     jobs of one sweep with the same choices share it.
     """
-    loader = GlobalHydra.instance().config_loader()
+    loader = inner.loader()
     key = (
         id(loader),
         str(hydra.job.config_name),
@@ -65,35 +62,99 @@ def chosen(hydra: DictConfig) -> Chosen:
     if key not in _cache:
         words = [*hydra.overrides.hydra, *hydra.overrides.task]
         found = loader.compute_defaults_list(hydra.job.config_name, words, RunMode.RUN)
-        _cache[key] = _variants(_load(loader, found.defaults, found.overrides.known_choices))
-    return Chosen(label(_cache[key], _values(hydra)), _cache[key])
+        parts = _load(found.defaults, found.overrides.known_choices)
+        feeding = _variants(parts)
+        _cache[key] = feeding, _others(parts, {v.group for v in feeding}, config)
+    feeding, others = _cache[key]
+    return Chosen(label(feeding, _values(hydra, config), others), feeding)
 
 
-def _values(hydra: DictConfig) -> list[Override]:
+def check_redefined(names: Iterable[str]) -> None:
+    """Refuse a name in `mitosis.redefine` that is no option: it would silently do nothing."""
+    for name in names:
+        group, _, option = name.rpartition("/")
+        options = inner.loader().get_group_options(group.partition("@")[0]) if ":" not in name else [option]
+        if option not in options:
+            near = f"{group} has {', '.join(sorted(options)[:10])}" if options else "write params/fast"
+            raise ConfigurationRefused(f"mitosis.redefine names {name}, which is no option of a group", near)
+
+
+def _others(parts: list[_Part], feeding: set[str], config: DictConfig) -> dict[str, str]:
+    """The chosen options, by group, that hold no parameter but a value which a parameter refers to."""
+    found: dict[str, str] = {}
+    if not _interpolates(config):
+        return found
+    plain = OmegaConf.to_container(config, resolve=False)
+    for part in parts:
+        if part.owner is None or part.owner in {"experiment", *feeding, *found}:
+            continue
+        keys = [f"{part.package}.{name!s}".lstrip(".") for name in part.content]
+        if any(_refers(plain, key) for key in keys if key != "seed"):
+            found[part.owner] = part.option
+    return found
+
+
+def _values(hydra: DictConfig, config: DictConfig) -> list[Override]:
     """The overrides of the command line that give a parameter a value, or take one out."""
-    key = re.compile(rf"[+~]*{MAIN_GROUP}[.=]|[+~]+{MAIN_GROUP}$")
-    words = [
-        w
-        for w in hydra.overrides.task
-        if key.match(w) and w.lstrip("+~").partition("=")[0] not in hydra.runtime.choices
-    ]
-    return OverridesParser.create().parse_overrides(words) if words else []
+    words = [w for w in hydra.overrides.task if _key(w) not in hydra.runtime.choices and _key(w) != "seed"]
+    own = [w for w in words if f"{_key(w)}.".startswith(f"{MAIN_GROUP}.")]
+    others = [w for w in words if w not in own and not w.startswith("~")]
+    if others and _interpolates(config):
+        plain = OmegaConf.to_container(config, resolve=False)
+        own += [w for w in others if _refers(plain, _key(w))]
+    return OverridesParser.create().parse_overrides(own) if own else []
 
 
-def label(variants: Iterable[Variant], values: Iterable[Override]) -> str:
-    """`fast`; `digits,model=svm`; `fast+dt=0.5`: choices, then the values given on the command line."""
+def _interpolates(config: DictConfig) -> bool:
+    """Does any parameter refer to anything."""
+    raw = OmegaConf.to_container(config.get(MAIN_GROUP) or OmegaConf.create(), resolve=False)
+    return "${" in str(raw)
+
+
+def _key(word: str) -> str:
+    """What an override overrides: a group, or the dotted name of a value."""
+    return word.lstrip("+~").partition("=")[0]
+
+
+def _refers(plain: Any, key: str) -> bool:
+    """Do the parameters refer, however indirectly, to the node `key` outside of them."""
+
+    def resolved(value: str) -> Any:
+        config = OmegaConf.create(plain)  # without types: any node takes any value
+        OmegaConf.update(config, key, value, merge=False, force_add=True)
+        try:
+            return OmegaConf.to_container(config[MAIN_GROUP], resolve=True)
+        except (OmegaConfBaseException, ArithmeticError, LookupError, TypeError, ValueError):
+            return value  # a resolver cannot take this value: it was asked for
+
+    return bool(resolved("one value") != resolved("another value"))
+
+
+def label(variants: Iterable[Variant], values: Iterable[Override], others: Mapping[str, str]) -> str:
+    """`fast`; `digits,model=svm`; `fast+dt=0.5`: choices, then the values given on the command line.
+
+    `others` are chosen options, by group, that parameters refer to and which hold none themselves.
+    A value outside of `params` that a parameter refers to has Hydra's word for the top before its
+    name: `fast+_global_.scale=5`.
+    """
     names = []
     for variant in sorted(variants, key=lambda v: (v.group != MAIN_GROUP, v.group)):
         if variant.group == MAIN_GROUP:
             names.append(_quoted(variant.option))
         elif variant.group != "experiment":
             names.append(f"{variant.group}={_quoted(variant.option)}")
-    changes = sorted(_change(o) for o in values if (o.key_or_group + ".").startswith(f"{MAIN_GROUP}."))
+    names += [f"{group}={_quoted(option)}" for group, option in sorted(others.items())]
+    changes = sorted(_change(override) for override in values)
     return ",".join(names or [NAMELESS]) + "".join(f"+{c}" for c in changes)
 
 
 def _change(override: Override) -> str:
-    key = override.key_or_group.removeprefix(f"{MAIN_GROUP}.")
+    inside = f"{override.key_or_group}.".startswith(f"{MAIN_GROUP}.")
+    key = (
+        override.key_or_group.removeprefix(f"{MAIN_GROUP}.")
+        if inside
+        else f"_global_.{override.key_or_group}"
+    )
     return f"~{key}" if override.is_delete() else f"{key}={override.get_value_element_as_str()}"
 
 
@@ -102,10 +163,8 @@ def _quoted(option: str) -> str:
     return json.dumps(option) if set(option) & set(',=+"~') else option
 
 
-def _load(loader: ConfigLoader, defaults: list[ResultDefault], choices: dict[str, Any]) -> list[_Part]:
+def _load(defaults: list[ResultDefault], choices: dict[str, Any]) -> list[_Part]:
     """Every config of the defaults list but Hydra's own, in the order in which they are merged."""
-    if not isinstance(loader, ConfigLoaderImpl):
-        raise InternalError(f"Hydra's config loader is a {type(loader).__name__}, which is not known")
     parts = []
     for default in defaults:
         if (
@@ -114,7 +173,7 @@ def _load(loader: ConfigLoader, defaults: list[ResultDefault], choices: dict[str
             or (default.package or "").startswith("hydra.")
         ):
             continue
-        result = loader._load_single_config(default, loader.repository)
+        result = inner.load(default)
         if not isinstance(result.config, DictConfig):
             continue
         owner = _owner(default, choices, defaults)

@@ -100,6 +100,11 @@ def origin(repository: Path) -> str | None:
     return _address(_remotes(repository))
 
 
+def head(repository: Path) -> str:
+    """The full hash of the present commit; raises RepositoryRefused where there is none."""
+    return git.run(repository, "rev-parse", "--verify", "HEAD").decode().strip()
+
+
 def git_common_dir(repository: Path) -> Path:
     """The git directory shared by all working trees of the repository; no git process."""
     return git.common_directory(git.directory(repository))

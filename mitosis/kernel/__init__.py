@@ -13,9 +13,17 @@ def seed(value: int) -> None:
 
     Nothing is imported that is not yet loaded: what is imported later is seeded right after its import.
     """
+    import os
+    import sys
+
     from mitosis.kernel import chance
 
     chance.seed(value)
+    if os.environ.get("PYTHONHASHSEED") in (None, "", "random"):  # a notebook that is run by hand
+        sys.stderr.write(
+            "this kernel hashes strings at random, a trial's does not: where the order of a set matters, "
+            "start Jupyter with PYTHONHASHSEED=0\n"
+        )
 
 
 def report(result: Mapping[str, Any]) -> None:
