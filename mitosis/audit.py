@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mitosis import attesting
 from mitosis.capture import git, inputs
 from mitosis.errors import MitosisError, Refused
 from mitosis.folder import TrialFolder, trial_folders
@@ -118,7 +119,13 @@ def bring_in(store: Store, root: Path) -> Iterator[str]:
     """
     for folder in trial_folders(root):
         trial = _read(folder)
-        if trial is not None and store.adopt(trial):
+        if trial is None:
+            continue
+        adopted = store.adopt(trial)
+        found = attesting.kept(folder)
+        if found:
+            store.keep_attestations(trial.id, found)
+        if adopted:
             yield trial.id
 
 
@@ -195,5 +202,6 @@ def merge(store: Store, root: Path, other: Path) -> list[str]:
         aside.rename(target.path)
         moved = _read(target)
         if moved is not None and store.adopt(moved):
+            store.keep_attestations(trial.id, attesting.kept(target))
             merged.append(trial.id)
     return merged

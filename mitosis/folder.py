@@ -58,6 +58,11 @@ class TrialFolder:
         return self.path / "outcome.json"
 
     @property
+    def attestations(self) -> Path:
+        """What was found out about the trial after it had ended."""
+        return self.path / "attestations.json"
+
+    @property
     def log(self) -> Path:
         """The experiment's stdout and stderr."""
         return self.path / "output.log"

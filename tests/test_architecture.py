@@ -80,7 +80,8 @@ ROOMS = {
     "settle": Room(ours=CORE | words("capture store closing settings")),
     "request": Room(ours=words("settings trial")),
     "display": Room(ours=words("gate request trial")),
-    "audit": Room(ours=CORE | words("capture store")),
+    "attesting": Room(ours=CORE | words("store")),
+    "audit": Room(ours=CORE | words("attesting capture store")),
     "recipe": Room(ours=CORE | words("capture store")),
     "launch": Room(ours=CORE | LAUNCHER | words("capture notebook store")),
     "app": Room(

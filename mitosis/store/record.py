@@ -208,10 +208,11 @@ def _narrow(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def attest(connection: Connection, trial: str, found: Attestation) -> None:
+def attest(connection: Connection, trial: str, found: Attestation, made: int | None = None) -> None:
     """Add an attestation to the trial with that id, at the present time of the store.
 
-    Raises TrialNotFound where the store has no such trial.
+    `made` is the time, microseconds since 1970, of one that was made before. Raises TrialNotFound
+    where the store has no such trial.
     """
     seq = connection.execute(select(schema.trials.c.seq).where(schema.trials.c.id == trial)).scalar()
     if seq is None:
@@ -220,7 +221,7 @@ def attest(connection: Connection, trial: str, found: Attestation) -> None:
         "trial": seq,
         "kind": found.kind,
         "verdict": found.verdict,
-        "made": server_now(connection),
+        "made": server_now(connection) if made is None else made,
         "host": found.host,
         "content": dumps(found.content),
     }

@@ -185,6 +185,18 @@ class Store:
         with self._transaction(write=True) as connection:
             record.attest(connection, trial, found)
 
+    def keep_attestations(self, trial: str, found: Sequence[Attestation]) -> int:
+        """File what a folder tells, with its own times, as far as it is new; returns how many were.
+
+        Raises TrialNotFound where the store does not know the id.
+        """
+        with self._transaction(write=True) as connection:
+            known = load.attestations(connection, trial)
+            new = [attestation for attestation in found if attestation not in known]
+            for attestation in new:
+                record.attest(connection, trial, attestation, schema.micros(attestation.made_at))
+        return len(new)
+
     # -- reading ---------------------------------------------------------------------------------
 
     def running(self) -> list[Trial]:
