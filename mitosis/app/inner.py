@@ -1,15 +1,20 @@
-"""What we take from Hydra's private API (1.3): loading one config, and moving the search path."""
+"""What we take from Hydra's private API (1.3): loading one config, and composing from a fixed directory."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository, IConfigRepository
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig
 
 from mitosis.errors import InternalError
 
@@ -29,10 +34,56 @@ def load(default: ResultDefault) -> ConfigResult:
 
 
 def move(moved: Callable[[Path], Path]) -> None:
-    """Let each absolute entry of the search path be what `moved` says, for every later composition."""
+    """Let each absolute entry of the search path be what `moved` says, for every later composition.
+
+    What it moves to must not change any more: files are read once, see `Fixed`.
+    """
     own = loader()
     for element in own.config_search_path.get_path():
         path = Path((element.path or "").removeprefix("file://"))
         if path.is_absolute():
             element.path = f"file://{moved(path)}"
     own.repository = ConfigRepository(own.config_search_path)
+    own.__class__ = Fixed
+
+
+class Fixed(ConfigLoaderImpl):
+    """Hydra's loader where the files cannot change: what jobs share is read and merged once.
+
+    Hydra composes every job of a sweep twice from the files, once to check all of them and once to run
+    it, which costs more than a short trial. Shared are the files that were read, for defaults lists, and
+    the config that a defaults list merges to, before the values of the command line; these differ from
+    job to job and are put into a copy.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_read", "_merged")}
+
+    def _parse_overrides_and_create_caching_repo(
+        self, config_name: str | None, overrides: list[str]
+    ) -> tuple[list[Override], CachingConfigRepository]:
+        parsed = OverridesParser.create().parse_overrides(overrides=overrides)
+        searched = next((o.input_line for o in parsed if o.get_key_element() == "hydra.searchpath"), None)
+        read = self.__dict__.setdefault("_read", {})
+        if (config_name, searched) not in read:
+            repository = CachingConfigRepository(self.repository)
+            self._process_config_searchpath(config_name, parsed, repository)
+            read[config_name, searched] = repository
+        return parsed, read[config_name, searched]
+
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: IConfigRepository
+    ) -> DictConfig:
+        merged: dict[Any, DictConfig] = self.__dict__.setdefault("_merged", {})
+        assert isinstance(repo, CachingConfigRepository)
+        key = (id(repo), *((d.config_path, d.package, d.primary, d.is_self) for d in defaults))
+        if key not in merged:
+            if len(merged) >= _KEPT:
+                merged.clear()
+            # a repository of its own: merging changes the configs that it has read
+            own = CachingConfigRepository(repo.delegate)
+            merged[key] = super()._compose_config_from_defaults_list(defaults, own)
+        return copy.deepcopy(merged[key])
+
+
+_KEPT = 100  # merged configs, of some hundred kilobytes each
