@@ -9,17 +9,21 @@ Not a change: what a `.gitignore` names, and files that a sparse checkout leaves
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from mitosis.capture import git
-from mitosis.errors import DirtyRepository, RepositoryRefused
+from mitosis.errors import DirtyRepository, MitosisError, RepositoryRefused
+
+T = TypeVar("T")
 
 Kind = Literal[
     "conflict", "modified", "staged", "deleted", "retyped", "mode", "submodule", "flagged",
@@ -94,13 +98,15 @@ def look(repository: Path) -> WorkingTree:
 def _look(repository: Path) -> WorkingTree:
     settings = _strict(repository)
     extra = _fixed(repository)
-    commit, branch, tracked, modes = _status(repository, settings, extra)
+    with _beside(functools.partial(_list, repository, settings, extra)) as listing:
+        commit, branch, tracked, modes = _status(repository, settings, extra)
     if modes or any(change.kind == "retyped" for change in tracked):
         held = _held(repository)
         if len(held) < len(settings):
             settings = held
             commit, branch, tracked, _ = _status(repository, settings, extra)
-    untracked, flagged, links = _list(repository, settings, extra)
+            listing = [_list(repository, settings, extra)]
+    untracked, flagged, links = listing[0]
     own = [*tracked, *_untracked(repository, untracked)]
     if flagged:
         with private_index(repository, flagged) as index:
@@ -118,6 +124,31 @@ def _look(repository: Path) -> WorkingTree:
             own.append(Change(path, "submodule"))
     own += [Change(f"{path}/", "untracked") for path in links if _strangers(repository / path)]
     return WorkingTree(commit, branch, tuple(dict.fromkeys(own)), tuple(flagged), submodules)
+
+
+@contextmanager
+def _beside(work: Callable[[], T]) -> Iterator[list[T]]:
+    """Do `work` while the body runs: two processes of git on two processors; its result is there afterwards.
+
+    Raises what `work` raises, unless the body has raised something itself.
+    """
+    found: list[T] = []
+    failed: list[MitosisError | OSError] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except (MitosisError, OSError) as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="mitosis-git", daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def refusal(repository: Path, tree: WorkingTree) -> DirtyRepository:
@@ -258,9 +289,9 @@ def _list(
     untracked: list[str] = []
     flagged: list[str] = []
     links: dict[str, str] = {}
-    for record in git.run(repository, *_LIST, settings=settings, extra=extra).split(b"\0"):
-        if not record or record.startswith((b"H 10", b"H 12")):  # nearly all: tracked, and no flag on it
-            continue
+    listed = git.run(repository, *_LIST, settings=settings, extra=extra).split(b"\0")
+    usual = (b"H 10", b"H 12")  # nearly all: tracked, and no flag on it
+    for record in [record for record in listed if record and not record.startswith(usual)]:
         line = os.fsdecode(record)
         if line.startswith("? "):
             untracked.append(line[2:])
