@@ -23,6 +23,7 @@ COMMANDS = {
     "variants": "the named choices, their versions, and how often each was used",
     "resume": "go on with a sweep: run what has not succeeded yet",
     "check": "verify the record: store, folders, commits; --rebuild, --merge",
+    "diff": "what differs between two trials, variants or sweeps, by cause",
     "rerun": "run a trial's parameters and seed again, with today's code",
 }
 """The commands and the line that `--help` gives each; `mitosis.cli.NAME` holds `command`."""
