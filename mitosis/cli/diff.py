@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mitosis import differences, identity
+from mitosis.again import noise
 from mitosis.cli import answers, chosen, locate, tables, text
 from mitosis.differences import Change, Differences, Metric
 from mitosis.trial import JSON
+
+if TYPE_CHECKING:
+    from mitosis.store.store import Store
 
 
 @click.command()
@@ -27,14 +31,25 @@ def command(a: str, b: str, patch: bool, as_json: bool, url: str | None) -> int:
         sides = chosen.chosen(store, a, project), chosen.chosen(store, b, project)
         digests = {t.spec.environment for side in sides for t in side.trials}
         environments = {digest: store.environment(digest) for digest in digests}
+        floor = _noise(store, sides)
     found = differences.between(sides[0].trials, sides[1].trials, environments)
     repository = Path(sides[1].trial.spec.code.repository)
     told = _Code(repository, found, patch)
     if as_json:
-        answers.emit(document(found, sides, told))
+        known = noise.document(floor) if floor is not None else None
+        answers.emit({**document(found, sides, told), "noise": known})
     else:
-        print("\n".join(lines(found, sides, told)))
+        print("\n".join(lines(found, sides, told, floor)))
     return 0
+
+
+def _noise(store: Store, sides: Sequence[chosen.Chosen]) -> noise.Noise | None:
+    """The noise of a's recipe, or of b's, where one trial stands against one; None where it is not known."""
+    if not all(side.single for side in sides):
+        return None
+    found = [noise.noise_of(store, side.trial) for side in sides]
+    known = [n for n in found if n.repeats is not None or n.seeds is not None]
+    return max(known, key=lambda n: n.chance, default=None)
 
 
 class _Code:
@@ -62,7 +77,9 @@ class _Code:
         return where if found.code_known else f"{where}; what a trial loaded is not known"
 
 
-def lines(found: Differences, sides: Sequence[chosen.Chosen], told: _Code) -> Iterator[str]:
+def lines(
+    found: Differences, sides: Sequence[chosen.Chosen], told: _Code, floor: noise.Noise | None
+) -> Iterator[str]:
     """The answer as text: only what differs."""
     for mark, side in zip("ab", sides, strict=True):
         taints = sum(len(t.outcome.taints) for t in side.trials if t.outcome)
@@ -81,9 +98,21 @@ def lines(found: Differences, sides: Sequence[chosen.Chosen], told: _Code) -> It
     if found.metrics:
         yield from ("", "metrics")
         yield from ("  " + line for line in tables.plain(*_metrics(found.metrics)))
+        yield from _chance(found, floor)
     if told.patch:
         yield from ("", *text.safe_lines(told.patch.replace("\t", "    ")))
     yield from ("", _ending(found, sides))
+
+
+def _chance(found: Differences, floor: noise.Noise | None) -> Iterator[str]:
+    """Whether the change of main is one that chance alone makes, where that is known."""
+    main = next((m for m in found.metrics if m.name == "main" and m.absolute is not None), None)
+    if main is None or main.absolute is None or floor is None:
+        return
+    if abs(main.absolute) <= floor.floor:
+        yield "  main: within noise; repeats with the same seed differ as much"
+    elif "seed" in found.causes and abs(main.absolute) <= floor.chance:
+        yield "  main: within noise; from seed to seed it differs as much"
 
 
 def _ending(found: Differences, sides: Sequence[chosen.Chosen]) -> str:
