@@ -34,10 +34,9 @@ class Spread:
     def half_width(self) -> float:
         """What the difference of two single values stays below in 95 of 100 cases, by chance alone.
 
-        Both are drawn from a normal distribution whose standard deviation is estimated by `std`: Student's
-        quantile with n - 1 degrees of freedom, times std, times the square root of 2.
+        See `pooled`.
         """
-        return self._quantile() * (self.std or 0.0) * math.sqrt(2.0)
+        return pooled([self]) or 0.0
 
     def interval(self) -> tuple[float, float]:
         """Where 95 of 100 further values fall (the prediction interval), and all that were seen."""
@@ -45,9 +44,26 @@ class Spread:
         return min(self.min, self.mean - width), max(self.max, self.mean + width)
 
     def _quantile(self) -> float:
-        if self.n < 2 or not self.std:
-            return 0.0
-        return _QUANTILES[self.n - 2] if self.n - 2 < len(_QUANTILES) else 1.96 + 2.4 / (self.n - 1)
+        return _quantile(self.n - 1)
+
+
+def _quantile(freedom: int) -> float:
+    """Student's, 97.5 %."""
+    return _QUANTILES[freedom - 1] if freedom <= len(_QUANTILES) else 1.96 + 2.4 / freedom
+
+
+def pooled(spreads: Sequence[Spread | None]) -> float | None:
+    """What the difference of two single values stays below in 95 of 100 cases; None: nothing is known.
+
+    Both values are drawn from normal distributions of one standard deviation, which is estimated from all
+    spreads: Student's quantile for its degrees of freedom, times it, times the square root of 2.
+    """
+    known = [s for s in spreads if s is not None and s.n > 1]
+    freedom = sum(s.n - 1 for s in known)
+    if not freedom:
+        return None
+    variance = math.fsum((s.n - 1) * (s.std or 0.0) ** 2 for s in known) / freedom
+    return _quantile(freedom) * math.sqrt(2.0 * variance)
 
 
 @dataclass(frozen=True, slots=True)

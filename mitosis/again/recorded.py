@@ -132,7 +132,7 @@ def prepared(bench: Bench, recipe: Recorded, cache: inputs.DigestCache | None = 
 
     Raises Impossible where the commit or the recorded bytes of an input are gone.
     """
-    commit = _present(bench, recipe)
+    commit = commit_of(bench, recipe)
     tree = _checkout(bench, commit)
     taken, links = _missing(bench, recipe, tree, cache)
     if taken:
@@ -195,8 +195,8 @@ def settings_of(recipe: Recorded) -> Settings:
     return restored(dict(recipe.settings))
 
 
-def _present(bench: Bench, recipe: Recorded) -> str:
-    """The recipe's commit with the files in it that come from others, all of it in the repository."""
+def commit_of(bench: Bench, recipe: Recorded) -> str:
+    """The recipe's commit with the files in it that come from others. Raises Impossible: one is gone."""
     for commit in {recipe.commit, *(c for c in recipe.taken.values() if c)}:
         answer = git.attempt(bench.repository, "cat-file", "-e", f"{commit}^{{commit}}")
         if answer.returncode != 0:

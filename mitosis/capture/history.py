@@ -74,3 +74,28 @@ def patch(repository: Path, a: str, b: str, paths: Sequence[str]) -> str:
     answer = git.run(repository, "diff", *options, "--dst-prefix=b/", a, b, "--", *paths,
                      settings=("core.quotePath=false",))  # fmt: skip
     return answer.decode(errors="replace")
+
+
+def line(repository: Path, good: str, bad: str) -> tuple[str, ...]:
+    """The commits from `good`, which is not among them, to `bad`, oldest first, along first parents.
+
+    Where `good` does not lie behind `bad`, the commit at which they parted is the first. Raises
+    RepositoryRefused where one is not there or the two share no history.
+    """
+    out = git.run(repository, "rev-list", "--first-parent", "--reverse", f"{good}..{bad}", "--")
+    commits = tuple(out.decode().split())
+    if git.attempt(repository, "merge-base", "--is-ancestor", good, bad).returncode == 0:
+        return commits
+    base = git.run(repository, "merge-base", good, bad).decode().strip()
+    return (base, *commits)
+
+
+def parents(repository: Path, commit: str) -> tuple[str, ...]:
+    """The parents of a commit; none of the first."""
+    return tuple(git.run(repository, "rev-parse", f"{commit}^@", "--").decode().replace("--", "").split())
+
+
+def message(repository: Path, commit: str) -> str:
+    """The whole message of a commit."""
+    out = git.run(repository, "show", "-s", "--no-show-signature", "--format=%B", commit)
+    return out.decode(errors="replace").strip()
