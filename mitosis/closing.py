@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mitosis import identity
 from mitosis.capture import inputs, judge
 from mitosis.errors import MitosisError, VariantRedefined
 from mitosis.folder import TrialFolder
-from mitosis.settings import OnTaint
+from mitosis.settings import OnTaint, WorkingDirectory
 from mitosis.trial import (
     JSON,
+    CodeState,
     Failure,
     LookupRecord,
     Outcome,
@@ -28,6 +31,15 @@ from mitosis.trial import (
 
 if TYPE_CHECKING:
     from mitosis.store.store import Store
+
+
+def data_directory(code: CodeState, settings: Mapping[str, JSON]) -> Path:
+    """What the relative paths of inputs are relative to: the repository's top, or that of the checkout.
+
+    `settings` are those that a trial records, see settings.changed.
+    """
+    pinned = settings.get("cwd") == WorkingDirectory.checkout.value
+    return Path((code.tree if pinned else "") or code.repository)
 
 
 def guard_outcome(folder: TrialFolder) -> Outcome | None:
@@ -101,7 +113,8 @@ def _compared(store: Store, spec: TrialSpec, seen: JSON, outcome: Outcome) -> Ou
     """The outcome with what the guard has `seen`, held against what the record says."""
     began = datetime.fromisoformat(spec.started_at).timestamp()
     try:
-        found = judge.judge(spec.code, spec.inputs, seen, store.digests(), int(began * 1e9))
+        data = data_directory(spec.code, spec.settings)
+        found = judge.judge(spec.code, spec.inputs, seen, store.digests(), int(began * 1e9), data)
         lookups = tuple(from_plain(LookupRecord, entry) for entry in seen.get("lookups", ()))
     except (MitosisError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         taint = Remark("not_judged", f"what the trial loaded and read could not be checked: {error}")

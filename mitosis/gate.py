@@ -91,6 +91,21 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
     )
 
 
+def ready(repository: Path, settings: Settings, url: str | None = None) -> tuple[Path, str]:
+    """Root and URL of the store, both checked and made, for trials whose code comes from a commit alone.
+
+    The working tree is not looked at. Raises Refused where one of them cannot be used.
+    """
+    from mitosis import settle
+
+    root = _root(repository, settings.root)
+    url = url or _store(repository, root, settings)
+    _make_root(repository, root)
+    with open_store(url) as store:
+        settle.settle(store, root)
+    return root, url
+
+
 def _code(repository: Path, settings: Settings) -> CodeState:
     """The code as the gate accepts it: clean, or as a snapshot where the user asked for one."""
     if settings.on_dirty is OnDirty.snapshot:

@@ -141,8 +141,8 @@ def _specify(verdict: Verdict, request: Request, store: Store, environment_diges
     from mitosis.notebook import document
 
     document.import_run(request.module, request.function)  # refuses names that Python cannot import
-    repository = Path(verdict.code.repository)
-    declared = inputs.declared(request.input_patterns, repository, store.digests())
+    data = closing.data_directory(verdict.code, request.changed_settings)
+    declared = inputs.declared(request.input_patterns, data, store.digests())
     trial_id = new_id()
     return TrialSpec(
         id=trial_id,
@@ -193,7 +193,8 @@ def _execute(
 
     settings = request.settings
     roots = source_roots(spec.code, settings.source_roots)
-    cwd = folder.path if settings.cwd is WorkingDirectory.trial else Path(spec.code.repository)
+    own = settings.cwd is WorkingDirectory.trial
+    cwd = folder.path if own else closing.data_directory(spec.code, spec.settings)
     plan = document.CallPlan(
         cwd=str(cwd),
         source_roots=roots,

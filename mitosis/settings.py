@@ -52,10 +52,11 @@ class Verify(Enum):
 
 
 class WorkingDirectory(Enum):
-    """Where the experiment runs: at the repository's top, or in the trial's own folder."""
+    """Where the experiment runs: at the repository's top, in the trial's folder, or where its code lies."""
 
     repository = "repository"
     trial = "trial"
+    checkout = "checkout"  # the top of the checkout; inputs are looked for there as well
 
 
 @dataclass

@@ -60,8 +60,9 @@ ROOMS = {
     "identity": Room(ours=VALUES),
     "folder": Room(ours=VALUES),
     "compare": Room(ours=VALUES, inner=words("numpy scipy")),
+    "differences": Room(ours=VALUES | words("identity")),  # values out of trials, as compare; no door at all
     "capture": Room(ours=CORE),
-    "capture.history": Room(inner=words("git")),
+    "capture.history": Room(ours=VALUES, inner=words("git")),
     "capture.environment": Room(ours=CORE, inner=words("threadpoolctl")),
     "capture.inputs": Room(ours=CORE),
     "notebook": Room(ours=CORE, doors=words("nbformat")),
@@ -83,12 +84,16 @@ ROOMS = {
     "attesting": Room(ours=CORE | words("store")),
     "audit": Room(ours=CORE | words("attesting capture store")),
     "recipe": Room(ours=CORE | words("capture store")),
+    # what runs the record again: on the launcher, beside Hydra
+    "again": Room(
+        ours=CORE | LAUNCHER | words("capture store differences compare attesting"), inner=words("numpy")
+    ),
     "launch": Room(ours=CORE | LAUNCHER | words("capture notebook store")),
     "app": Room(
         ours=VALUES | words("identity launch gate settings request display"), doors=words("hydra omegaconf")
     ),
     "cli": Room(
-        ours=CORE | LAUNCHER | words("capture store compare"),
+        ours=CORE | LAUNCHER | words("again capture store compare differences"),
         doors=words("click rich"),
         inner_ours=words("app notebook"),
     ),

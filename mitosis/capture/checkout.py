@@ -69,7 +69,7 @@ def share(repository: Path, destination: Path, names: Sequence[str]) -> None:
                 f"mitosis.share: {git.shown(name)} is not in the repository {git.shown(str(repository))}",
                 "name files or directories by their path from the top of the repository",
             )
-        wanted.update(_links_for(repository, destination, Path(*parts)))
+        wanted.update(links_for(repository, destination, Path(*parts)))
     try:
         with _alone(destination):
             _share(destination, wanted)
@@ -78,6 +78,29 @@ def share(repository: Path, destination: Path, names: Sequence[str]) -> None:
             f"mitosis.share: no link can be made in {git.shown(str(destination))}: {e.strerror or e}",
             "use a root of your own: mitosis.root=DIR",
         ) from e
+
+
+def link(destination: Path, links: Mapping[str, str]) -> None:
+    """Put links (path in the checkout -> absolute target) into a checkout; its manifest says so.
+
+    Raises TrialRefused where they cannot be made, or lead elsewhere already.
+    """
+    if not links:
+        return
+    try:
+        with _alone(destination):
+            _share(destination, links)
+    except OSError as e:
+        raise TrialRefused(
+            f"no link can be made in {git.shown(str(destination))}: {e.strerror or e}",
+            "give yourself the right to it, or choose another directory: mitosis.root=DIR",
+        ) from e
+
+
+def open_directories(destination: Path) -> None:
+    """Let a trial that has this checkout to itself write new files; those of the commit stay read-only."""
+    for folder, _, _ in os.walk(destination):
+        Path(folder).chmod(0o755)
 
 
 def discard(destination: Path) -> None:
@@ -221,7 +244,7 @@ def _share(destination: Path, wanted: Mapping[str, str]) -> None:
             _link(destination, path, target)
 
 
-def _links_for(repository: Path, destination: Path, name: Path) -> dict[str, str]:
+def links_for(repository: Path, destination: Path, name: Path) -> dict[str, str]:
     """Links (path in the checkout -> absolute target) that share `name`, around what the commit holds."""
     here, there = repository / name, destination / name
     if not os.path.lexists(there) or there.is_symlink():
@@ -230,7 +253,7 @@ def _links_for(repository: Path, destination: Path, name: Path) -> dict[str, str
         return {}  # a tracked file is in the checkout already
     links = {}
     for entry in here.iterdir():
-        links.update(_links_for(repository, destination, name / entry.name))
+        links.update(links_for(repository, destination, name / entry.name))
     return links
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from mitosis.capture import git
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,11 @@ def told(repository: Path, commit: str) -> Told | None:
     a third of a second and starts git once.
     """
     try:
-        import git
+        import git as library
     except ImportError:  # it refuses to be imported where there is no git
         return None
     try:
-        with git.Repo(repository) as repo:
+        with library.Repo(repository) as repo:
             found = repo.commit(commit)
             summary = (
                 found.summary if isinstance(found.summary, str) else found.summary.decode(errors="replace")
@@ -35,5 +38,64 @@ def told(repository: Path, commit: str) -> Told | None:
             return Told(
                 found.hexsha, str(found.author.name or ""), found.authored_datetime.isoformat(), summary
             )
-    except (git.GitError, git.exc.ODBError, ValueError, OSError):
+    except (library.GitError, library.exc.ODBError, ValueError, OSError):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far two commits are apart: those that only one of them has behind it."""
+
+    only_a: int
+    only_b: int
+
+    def __str__(self) -> str:
+        """In words: `3 commits apart`."""
+        if self.only_a and self.only_b:
+            return f"on two lines of history, {self.only_a} and {self.only_b} commits since they parted"
+        number = self.only_a + self.only_b
+        return f"{number} commit{'' if number == 1 else 's'} apart"
+
+
+def distance(repository: Path, a: str, b: str) -> Distance | None:
+    """How far two commits are apart; None where the repository, or one of them, is not there."""
+    if not repository.is_dir():
+        return None
+    answer = git.attempt(repository, "rev-list", "--left-right", "--count", f"{a}...{b}", "--")
+    if answer.returncode != 0:
+        return None
+    left, right = answer.stdout.split()
+    return Distance(int(left), int(right))
+
+
+def patch(repository: Path, a: str, b: str, paths: Sequence[str]) -> str:
+    """`git diff` from commit `a` to `b` over `paths`. Raises RepositoryRefused where one is not there."""
+    options = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--src-prefix=a/")
+    answer = git.run(repository, "diff", *options, "--dst-prefix=b/", a, b, "--", *paths,
+                     settings=("core.quotePath=false",))  # fmt: skip
+    return answer.decode(errors="replace")
+
+
+def line(repository: Path, good: str, bad: str) -> tuple[str, ...]:
+    """The commits from `good`, which is not among them, to `bad`, oldest first, along first parents.
+
+    Where `good` does not lie behind `bad`, the commit at which they parted is the first. Raises
+    RepositoryRefused where one is not there or the two share no history.
+    """
+    out = git.run(repository, "rev-list", "--first-parent", "--reverse", f"{good}..{bad}", "--")
+    commits = tuple(out.decode().split())
+    if git.attempt(repository, "merge-base", "--is-ancestor", good, bad).returncode == 0:
+        return commits
+    base = git.run(repository, "merge-base", good, bad).decode().strip()
+    return (base, *commits)
+
+
+def parents(repository: Path, commit: str) -> tuple[str, ...]:
+    """The parents of a commit; none of the first."""
+    return tuple(git.run(repository, "rev-parse", f"{commit}^@", "--").decode().replace("--", "").split())
+
+
+def message(repository: Path, commit: str) -> str:
+    """The whole message of a commit."""
+    out = git.run(repository, "show", "-s", "--no-show-signature", "--format=%B", commit)
+    return out.decode(errors="replace").strip()

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mitosis.capture import distributions, inputs, origins, reads
@@ -31,11 +32,13 @@ def judge(
     seen: Mapping[str, Any],
     cache: inputs.DigestCache | None,
     since_ns: int = 0,
+    data: Path | None = None,
 ) -> Findings:
     """The findings on a trial whose guard has `seen` {modules, installed, inputs, outputs}, see kernel/guard.
 
     `declared` are the inputs as they were digested before the trial, which began at `since_ns`, nanoseconds
-    since 1970; 0: not known. Raises RepositoryRefused where git cannot tell.
+    since 1970; 0: not known. `data` is what their relative paths are relative to, by default the
+    repository. Raises RepositoryRefused where git cannot tell.
     """
     taints: list[Remark] = []
 
@@ -45,7 +48,7 @@ def judge(
     modules = origins.origins(state, seen.get("modules", ()), taint)
     distributions.check(seen.get("installed", {}), cache, taint)
     known = {record.path: record for record in declared}
-    reads.declared(state, known.values(), since_ns, cache, taint)
+    reads.declared(data or Path(state.repository), known.values(), since_ns, cache, taint)
     observed = reads.observed(state, seen.get("inputs", ()), known, cache, taint)
     outputs = reads.outputs(state, seen.get("outputs", ()), cache, taint)
     return Findings(modules, _identity(modules), observed, outputs, tuple(dict.fromkeys(taints)))

@@ -49,7 +49,7 @@ def shown(name: str) -> str:
 
 
 def declared(
-    state: CodeState,
+    directory: Path,
     records: Iterable[FileRecord],
     since_ns: int,
     cache: inputs.DigestCache | None,
@@ -57,7 +57,7 @@ def declared(
 ) -> None:
     """A declared input must be at the end what it was at the start, and untouched since (`since_ns`)."""
     for record in records:
-        path = Path(state.repository, record.path)
+        path = directory / record.path
         try:
             same = inputs.digest(path, cache) == record.digest
             touched = since_ns > 0 and inputs.newest_change(path) > since_ns

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mitosis import identity
 from mitosis.folder import TrialFolder
-from mitosis.trial import JSON, CodeState, Remark, Summary, Trial, plain, strict
+from mitosis.trial import JSON, Attestation, CodeState, Remark, Summary, Trial, plain, strict
 
 
 def emit(document: JSON) -> None:
@@ -51,7 +52,7 @@ def line(summary: Summary) -> dict[str, Any]:
     }
 
 
-def whole(trial: Trial, environment: JSON) -> dict[str, Any]:
+def whole(trial: Trial, environment: JSON, attestations: Sequence[Attestation] = ()) -> dict[str, Any]:
     """The keys of a trial that `show --json` gives: those of `line`, and everything else recorded."""
     spec, outcome = trial.spec, trial.outcome
     folder = TrialFolder(spec.folder)
@@ -84,6 +85,7 @@ def whole(trial: Trial, environment: JSON) -> dict[str, Any]:
         "job": spec.job,
         "finished_at": outcome.finished_at if outcome else None,
         "result": _existing(folder.result),
+        "attestations": [plain(a) for a in attestations],
     }
 
 

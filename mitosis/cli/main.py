@@ -23,6 +23,10 @@ COMMANDS = {
     "variants": "the named choices, their versions, and how often each was used",
     "resume": "go on with a sweep: run what has not succeeded yet",
     "check": "verify the record: store, folders, commits; --rebuild, --merge",
+    "diff": "what differs between two trials, variants or sweeps, by cause",
+    "why": "which cause made a number change, measured by the trials in between",
+    "reproduce": "run a trial's recorded recipe again and compare what comes out",
+    "noise": "how much a trial's number varies by chance, with one seed and with several",
     "rerun": "run a trial's parameters and seed again, with today's code",
 }
 """The commands and the line that `--help` gives each; `mitosis.cli.NAME` holds `command`."""

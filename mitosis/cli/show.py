@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -11,7 +11,7 @@ from mitosis import identity
 from mitosis.cli import answers, locate, text
 from mitosis.errors import RepositoryRefused
 from mitosis.folder import TrialFolder
-from mitosis.trial import JSON, CodeState, FileRecord, Remark, Trial
+from mitosis.trial import JSON, Attestation, CodeState, FileRecord, Remark, Trial
 
 
 @click.command()
@@ -22,14 +22,15 @@ def command(trial: str, as_json: bool, url: str | None) -> int:
     """Show everything about TRIAL: a unique prefix of its id, or @1 for the latest."""
     with locate.required(url, trial) as store:
         found = store.get(trial, None if url else locate.project())
+        said = store.attestations(found.id)
         if as_json:
-            answers.emit(answers.whole(found, store.environment(found.spec.environment)))
+            answers.emit(answers.whole(found, store.environment(found.spec.environment), said))
             return 0
-        print("\n".join(_lines(found)))
+        print("\n".join([*_lines(found, said)]))
     return 0
 
 
-def _lines(trial: Trial) -> Iterator[str]:
+def _lines(trial: Trial, said: Sequence[Attestation] = ()) -> Iterator[str]:
     spec, outcome = trial.spec, trial.outcome
     folder = TrialFolder(spec.folder)
     name = f"{text.safe(spec.experiment)}  {text.safe(spec.variant)}  seed={spec.seed}"
@@ -71,6 +72,10 @@ def _lines(trial: Trial) -> Iterator[str]:
         for remark in remarks:
             where = f" ({text.safe(remark.where)})" if remark.where else ""
             yield f"{kind} {remark.kind}: {text.safe(remark.what)}{where}"
+    for made in said:
+        by = f" by {text.short(str(made.content['trial']))}" if made.content.get("trial") else ""
+        when = f"{text.local(made.made_at)}, {text.safe(made.host)}"
+        yield f"{made.kind}: {text.safe(made.verdict)}{by} ({when})"
     if spec.code.dirty:
         yield from ("", *_snapshot(spec.code))
     if outcome is not None and outcome.error is not None:

@@ -1,0 +1,235 @@
+"""Finds the first commit between two trials at which a number leaves the tolerance around the good one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mitosis import differences, gate
+from mitosis.again import hybrids, noise, recorded
+from mitosis.again.recorded import Bench, Impossible, Recorded
+from mitosis.capture import environment, git, history
+from mitosis.display import Display
+from mitosis.errors import Refused, TrialRefused
+from mitosis.trial import Status, Trial
+
+if TYPE_CHECKING:
+    from mitosis.store.store import Store
+
+GOOD, BAD, SKIPPED = "good", "bad", "skipped"
+_LEAST = 1e-9  # relative tolerance where there is no noise
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is known of one commit."""
+
+    commit: str
+    verdict: str  # good, bad; skipped: it cannot run, or has no number
+    value: float | None  # the mean over the seeds
+    trials: tuple[Trial, ...]
+    started: bool  # trials of it were run now, and gave a number
+    reason: str = ""  # of `skipped`
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is searched for, and how a commit is told good from bad."""
+
+    metric: str
+    seeds: tuple[int, ...]
+    good: float
+    tolerance: float
+
+    def verdict(self, value: float) -> str:
+        """good or bad."""
+        return GOOD if abs(value - self.good) <= self.tolerance else BAD
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The culprit, or the commits it is one of, and all that was looked at, in that order."""
+
+    question: Question
+    commit: str | None
+    candidates: tuple[str, ...]  # the culprit alone; several where commits that cannot run lie before it
+    runs: tuple[Run, ...]
+    length: int  # commits that it was one of at the beginning
+
+    @property
+    def started(self) -> int:
+        """How many commits were run."""
+        return sum(run.started for run in self.runs)
+
+    def of(self, commit: str) -> Run | None:
+        """What is known of a commit."""
+        return next((run for run in self.runs if run.commit == commit), None)
+
+
+@dataclass
+class Search:
+    """One search: the recipe, what is known so far, and how many commits run at a time."""
+
+    bench: Bench
+    recipe: Recorded
+    question: Question
+    display: Display
+    jobs: int = 1
+    known: dict[str, Run] = field(default_factory=dict)
+
+    def look(self, commits: Sequence[str]) -> None:
+        """Find out about `commits`, side by side where several jobs are allowed."""
+        new = [c for c in dict.fromkeys(commits) if c not in self.known]
+        if self.jobs == 1 or len(new) == 1:
+            found = [self._run(commit) for commit in new]
+        else:
+            with ThreadPoolExecutor(self.jobs) as pool:
+                found = list(pool.map(self._run, new))
+        self.known.update({run.commit: run for run in found})
+
+    def _run(self, commit: str) -> Run:
+        trials, started = [], False
+        for seed in self.question.seeds:
+            wanted = recorded.with_seed(replace(self.recipe, commit=commit, donors=(commit,)), seed)
+            try:
+                trial, ran = self._trial(wanted)
+            except (Impossible, TrialRefused) as error:
+                return Run(commit, SKIPPED, None, tuple(trials), started, str(error).partition("\n")[0])
+            trials.append(trial)
+            value = differences.value(trial, self.question.metric)
+            if trial.status is not Status.SUCCEEDED or not differences.is_number(value):
+                error_of = trial.outcome.error if trial.outcome else None
+                reason = f"{error_of.kind}: {error_of.message}" if error_of else f"no number: {value!r}"
+                reason = f"{trial.status.value}: {reason}".partition("\n")[0]
+                return Run(commit, SKIPPED, None, tuple(trials), started, reason)
+            started = started or ran
+        mean = math.fsum(differences.value(t, self.question.metric) for t in trials) / len(trials)
+        return Run(commit, self.question.verdict(mean), mean, tuple(trials), started)
+
+    def _trial(self, wanted: Recorded) -> tuple[Trial, bool]:
+        """The trial of a commit and a seed: one that is recorded, or a new one."""
+        with gate.open_store(self.bench.store) as store:
+            there = hybrids.found(store, self.bench, wanted)
+        if there is not None:
+            return there, False
+        why = f"bisects at {wanted.commit[:10]}, seed {wanted.seed}"
+        new = recorded.run(self.bench, wanted, self.display, why, "bisect")
+        if new.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        return new, True
+
+
+def recipe(good: Trial, repository: Path) -> Recorded:
+    """The recipe of the good trial; data that its commit holds comes from each commit that is tried."""
+    own = recorded.recorded(good)
+    code = differences.loaded(good)
+
+    def of_commit(path: str) -> bool:
+        listed = git.attempt(repository, "ls-tree", "-z", "--full-tree", own.commit, "--", path)
+        return path in code or bool(listed.stdout)
+
+    kept = tuple(r for r in own.inputs if Path(r.path).is_absolute() or not of_commit(r.path))
+    return replace(own, inputs=kept, branch=None)
+
+
+def question(store: Store, good: Trial, metric: str, tolerance: float | None, seeds: int) -> Question:
+    """What is asked: the good value, and the tolerance, which is by default the noise of the good recipe.
+
+    Raises Refused where the good trial has no finite number.
+    """
+    value = differences.value(good, metric)
+    if good.status is not Status.SUCCEEDED or not differences.is_number(value) or not math.isfinite(value):
+        raise Refused(
+            f"{metric} of the good trial {good.id[:7]} is no number: {value!r} ({good.status.value})",
+            "choose a trial that succeeded, or another metric: --metric NAME",
+        )
+    if tolerance is None:
+        tolerance = max(noise.noise_of(store, good, metric).floor, _LEAST * abs(value))
+    return Question(metric, tuple(range(good.spec.seed, good.spec.seed + seeds)), float(value), tolerance)
+
+
+def bisect(bench: Bench, good: Trial, bad: Trial, asked: Question, display: Display, jobs: int = 1) -> Answer:
+    """Search between the commits of two trials, running good's parameters, seed and inputs.
+
+    Commits that a recorded trial stands for are not run. Raises Refused where the commit of `good` is not
+    good, or that of `bad` not bad, by today's measure.
+    """
+    search = Search(bench, recipe(good, bench.repository), asked, display, jobs)
+    ends = good.spec.code.commit, bad.spec.code.commit
+    if ends[0] == ends[1]:
+        raise Refused(
+            f"both trials are of commit {ends[0][:10]}: no commit lies between them",
+            f"see what differs: mitosis diff {good.id[:7]} {bad.id[:7]}",
+        )
+    today = environment.digest(environment.collect())
+    if good.spec.environment == today and len(asked.seeds) == 1:
+        search.known[ends[0]] = Run(ends[0], GOOD, asked.good, (good,), False)
+    else:
+        search.look([ends[0]])
+        run = search.known[ends[0]]
+        if run.value is None:
+            raise Refused(
+                f"the good commit {ends[0][:10]} cannot run here: {run.reason}", "mitosis reproduce"
+            )
+        asked = search.question = replace(asked, good=run.value)
+        search.known[ends[0]] = replace(run, verdict=GOOD)
+    search.look([ends[1]])
+    end = search.known[ends[1]]
+    if end.verdict != BAD:
+        what = (
+            f"gives {end.value:.6g}, which is good" if end.value is not None else f"cannot run: {end.reason}"
+        )
+        raise Refused(
+            f"the code of commit {ends[1][:10]} with the parameters, seed and data of {good.id[:7]} {what}",
+            f"commits are not the cause: mitosis why {good.id[:7]} {bad.id[:7]}",
+        )
+    commits = history.line(bench.repository, *ends)
+    length = len(commits)
+    suspects = _narrowed(search, commits)
+    while len(suspects) == 1:  # what a merge brought in is searched as well
+        above = history.parents(bench.repository, suspects[0])
+        if len(above) < 2:
+            break
+        side = history.line(bench.repository, above[0], above[1])
+        search.look(side[-1:])
+        if search.known[side[-1]].verdict != BAD:
+            break
+        suspects = _narrowed(search, side)
+    commit = suspects[0] if len(suspects) == 1 else None
+    return Answer(asked, commit, tuple(suspects), tuple(search.known.values()), length)
+
+
+def _narrowed(search: Search, commits: Sequence[str]) -> list[str]:
+    """The commits of a line, whose last is bad, that can be the first bad one."""
+    low, high = -1, len(commits) - 1
+    while True:
+        open_ones = [i for i in range(low + 1, high) if commits[i] not in search.known]
+        decided = [i for i in range(low + 1, high) if _verdict(search, commits[i]) in (GOOD, BAD)]
+        if not open_ones and not decided:
+            return list(commits[low + 1 : high + 1])
+        if not decided:
+            picked = _picked(open_ones, low, high, search.jobs)
+            search.look([commits[i] for i in picked])
+            decided = [i for i in picked if _verdict(search, commits[i]) in (GOOD, BAD)]
+        high = min([i for i in decided if _verdict(search, commits[i]) == BAD], default=high)
+        low = max([i for i in decided if i < high and _verdict(search, commits[i]) == GOOD], default=low)
+
+
+def _verdict(search: Search, commit: str) -> str | None:
+    run = search.known.get(commit)
+    return run.verdict if run is not None else None
+
+
+def _picked(open_ones: Sequence[int], low: int, high: int, jobs: int) -> list[int]:
+    """So many of the commits that can be tried, nearest to the points that divide the range evenly."""
+    wanted: Callable[[int], float] = lambda k: low + (high - low) * (k + 1) / (jobs + 1)  # noqa: E731
+    picked: list[int] = []
+    for k in range(jobs):
+        rest = [i for i in open_ones if i not in picked]
+        if rest:
+            picked.append(min(rest, key=lambda i: (abs(i - wanted(k)), i)))
+    return sorted(picked)

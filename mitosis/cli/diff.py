@@ -1,0 +1,209 @@
+"""`mitosis diff`: what differs between two trials, variants or sweeps, grouped by cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mitosis import differences, identity
+from mitosis.again import noise
+from mitosis.cli import answers, chosen, locate, tables, text
+from mitosis.differences import Change, Differences, Metric
+from mitosis.trial import JSON
+
+if TYPE_CHECKING:
+    from mitosis.store.store import Store
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--patch", is_flag=True, help="The lines of the code that differ, as git shows them.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+@locate.store_option
+def command(a: str, b: str, patch: bool, as_json: bool, url: str | None) -> int:
+    """Show what differs between A and B: trials, variants (`fast`, `toy/fast`) or sweeps."""
+    with locate.required(url, a) as store:
+        project = None if url else locate.project()
+        sides = chosen.chosen(store, a, project), chosen.chosen(store, b, project)
+        digests = {t.spec.environment for side in sides for t in side.trials}
+        environments = {digest: store.environment(digest) for digest in digests}
+        floor = _noise(store, sides)
+    found = differences.between(sides[0].trials, sides[1].trials, environments)
+    repository = Path(sides[1].trial.spec.code.repository)
+    told = _Code(repository, found, patch)
+    if as_json:
+        known = noise.document(floor) if floor is not None else None
+        answers.emit({**document(found, sides, told), "noise": known})
+    else:
+        print("\n".join(lines(found, sides, told, floor)))
+    return 0
+
+
+def _noise(store: Store, sides: Sequence[chosen.Chosen]) -> noise.Noise | None:
+    """The noise of a's recipe, or of b's, where one trial stands against one; None where it is not known."""
+    if not all(side.single for side in sides):
+        return None
+    found = [noise.noise_of(store, side.trial) for side in sides]
+    known = [n for n in found if n.repeats is not None or n.seeds is not None]
+    return max(known, key=lambda n: n.chance, default=None)
+
+
+class _Code:
+    """What git says of the two sides' commits, where each side has one."""
+
+    def __init__(self, repository: Path, found: Differences, patch: bool) -> None:
+        from mitosis.capture import history
+
+        self.apart: history.Distance | None = None
+        self.patch: str | None = None
+        old, new = found.commits
+        if len(old) == len(new) == 1 and old != new:
+            self.apart = history.distance(repository, old[0], new[0])
+            paths = [c.name for c in found.files if not c.name.startswith("/")]
+            if patch and self.apart is not None:
+                self.patch = history.patch(repository, old[0], new[0], paths) if paths else ""
+
+    def line(self, found: Differences) -> str:
+        """How far the commits are apart, and whether that touches what was loaded."""
+        if found.commits[0] == found.commits[1]:
+            return "one commit"
+        where = str(self.apart) if self.apart is not None else "other commits"
+        if found.code_known and not found.files:
+            return f"{where}, none touches a file these trials load"
+        return where if found.code_known else f"{where}; what a trial loaded is not known"
+
+
+def lines(
+    found: Differences, sides: Sequence[chosen.Chosen], told: _Code, floor: noise.Noise | None
+) -> Iterator[str]:
+    """The answer as text: only what differs."""
+    for mark, side in zip("ab", sides, strict=True):
+        taints = sum(len(t.outcome.taints) for t in side.trials if t.outcome)
+        yield f"{mark}  {side.name}" + (f"  ({taints} taints: mitosis show)" if taints else "")
+    yield f"causes: {', '.join(found.causes) or 'none differs'}"
+    yield from _block("params", [*found.params, *found.variants])
+    if found.commits[0] != found.commits[1] or "code" in found.causes:
+        yield from ("", f"code: {told.line(found)}")
+        yield from _rows([*found.entry_point, *found.lookups])
+        yield from _files(found.files)
+    yield from _block("inputs", found.inputs, short=True)
+    yield from _block("seed", found.seed)
+    yield from _block("environment", found.environment)
+    if found.statuses[0] != found.statuses[1]:
+        yield from ("", f"status  {' '.join(found.statuses[0])} -> {' '.join(found.statuses[1])}")
+    if found.metrics:
+        yield from ("", "metrics")
+        yield from ("  " + line for line in tables.plain(*_metrics(found.metrics)))
+        yield from _chance(found, floor)
+    if told.patch:
+        yield from ("", *text.safe_lines(told.patch.replace("\t", "    ")))
+    yield from ("", _ending(found, sides))
+
+
+def _chance(found: Differences, floor: noise.Noise | None) -> Iterator[str]:
+    """Whether the change of main is one that chance alone makes, where that is known."""
+    main = next((m for m in found.metrics if m.name == "main" and m.absolute is not None), None)
+    if main is None or main.absolute is None or floor is None:
+        return
+    if abs(main.absolute) <= floor.floor:
+        yield "  main: within noise; repeats with the same seed differ as much"
+    elif "seed" in found.causes and abs(main.absolute) <= floor.chance:
+        yield "  main: within noise; from seed to seed it differs as much"
+
+
+def _ending(found: Differences, sides: Sequence[chosen.Chosen]) -> str:
+    a, b = (text.short(side.trial.id) for side in sides)
+    if found.not_reproducible:
+        what = "not reproducible: nothing that is recorded of the two differs but what came out"
+        return f"{what}\nnext: mitosis noise {a}"
+    if not found.causes:
+        return "nothing differs"
+    if not found.metrics:
+        return "no metric differs"
+    return f"next: mitosis why {a} {b}" if all(s.single for s in sides) else f"next: mitosis show {b}"
+
+
+def _block(title: str, changes: Sequence[Change], short: bool = False) -> Iterator[str]:
+    if changes:
+        yield from ("", title)
+        yield from _rows(changes, short)
+
+
+def _rows(changes: Sequence[Change], short: bool = False) -> Iterator[str]:
+    """A line for each change: name, old, new."""
+    names = [text.safe(c.name) for c in changes]
+    wide = max(map(tables.width, names), default=0)
+    for name, change in zip(names, changes, strict=True):
+        old, new = (_values(side, short) for side in (change.a, change.b))
+        yield f"  {name}{' ' * (wide - tables.width(name))}  {old} -> {new}"
+
+
+def _values(values: Sequence[Any], short: bool) -> str:
+    if not values:
+        return "(absent)"
+    shown = [text.short(v) if short else _shown(v) for v in values[:5]]
+    more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+    return ", ".join(shown) + more
+
+
+def _shown(value: Any) -> str:
+    """A value as it is written in YAML: what cannot be taken for anything else is bare."""
+    return text.safe(value if isinstance(value, str) and " " in value else identity.shown(value))
+
+
+def _files(files: Sequence[Change]) -> Iterator[str]:
+    for change in files:
+        what = "changed" if change.a and change.b else f"only {'a' if change.a else 'b'} loads it"
+        yield f"  {text.safe(change.name)}  {what}"
+
+
+def _metrics(metrics: Sequence[Metric]) -> tuple[list[str], list[list[str]], tuple[str, ...]]:
+    columns = ["", "a", "b", "b - a", "relative"]
+    rows = [
+        [
+            text.safe(m.name),
+            text.number(m.a),
+            text.number(m.b),
+            f"{m.absolute:+.6g}" if m.absolute is not None else "-",
+            f"{100 * m.relative:+.3g} %" if m.relative is not None else "-",
+        ]
+        for m in metrics
+    ]
+    return columns, rows, tuple(columns[1:])
+
+
+def document(found: Differences, sides: Sequence[chosen.Chosen], told: _Code) -> dict[str, JSON]:
+    """The answer as JSON, see docs/reference/json.md."""
+    code = {
+        "commits": {"a": list(found.commits[0]), "b": list(found.commits[1])},
+        "apart": str(told.apart) if told.apart is not None else None,
+        "known": found.code_known,
+        "files": _items(found.files),
+        "entry_point": _items(found.entry_point),
+        "lookups": _items(found.lookups),
+        "patch": told.patch,
+    }
+    return {
+        "a": [t.id for t in sides[0].trials],
+        "b": [t.id for t in sides[1].trials],
+        "causes": list(found.causes),
+        "params": _items(found.params),
+        "variants": _items(found.variants),
+        "code": code,
+        "inputs": _items(found.inputs),
+        "seed": _items(found.seed),
+        "environment": _items(found.environment),
+        "metrics": [
+            {"name": m.name, "a": m.a, "b": m.b, "absolute": m.absolute, "relative": m.relative}
+            for m in found.metrics
+        ],
+        "not_reproducible": found.not_reproducible,
+    }
+
+
+def _items(changes: Sequence[Change]) -> list[JSON]:
+    return [{"name": c.name, "a": list(c.a), "b": list(c.b)} for c in changes]

@@ -1,0 +1,78 @@
+"""`mitosis noise`: how much a number varies with the same seed, and from seed to seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from mitosis.cli import answers, bench, locate, tables, text
+from mitosis.trial import Trial
+
+if TYPE_CHECKING:
+    from mitosis.again.measure import Measured
+    from mitosis.again.noise import Noise, Spread
+
+
+@click.command()
+@click.argument("trial")
+@click.option("--repeats", type=int, default=5, show_default=True, help="Values with the trial's own seed.")
+@click.option("--seeds", type=int, default=5, show_default=True, help="Seeds, the trial's own included.")
+@click.option("--metric", default="main", show_default=True, help="The metric that is shown.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+@locate.store_option
+def command(trial: str, repeats: int, seeds: int, metric: str, as_json: bool, url: str | None) -> int:
+    """Measure how much the recipe of TRIAL varies; trials that are recorded already are not run again."""
+    from mitosis.again import measure
+    from mitosis.notebook import forking
+
+    with locate.required(url, trial) as store:
+        found = store.get(trial, None if url else locate.project())
+        place = bench.opened(store, found, url)
+        wanted = measure.missing(store, found, repeats, seeds)
+        if wanted:
+            forking.prestart(place.repository)
+        steps = bench.Steps(len(wanted))
+        done = measure.measure(store, place, found, wanted, metric, lambda: steps)
+    if as_json:
+        from mitosis.again import noise
+
+        answers.emit({"of": found.id, **noise.document(done.noise), "ran": [t.id for t in done.ran]})
+    else:
+        print("\n".join(_lines(found, done)))
+    return 0
+
+
+def _lines(trial: Trial, done: Measured) -> Iterator[str]:
+    noise = done.noise
+    rows = [
+        row
+        for name, spread in (("same seed", noise.repeats), ("from seed to seed", noise.seeds))
+        if spread is not None
+        for row in [[name, str(spread.n), *_numbers(spread)]]
+    ]
+    columns = [noise.metric, "n", "mean", "std", "min", "max"]
+    yield from tables.plain(columns, rows, right=tuple(columns[1:]))
+    yield said(noise)
+    if done.note is not None:
+        yield f"note {done.note.kind}: {text.safe(done.note.what)}"
+    yield f"next: mitosis show {text.short(trial.id)}"
+
+
+def said(noise: Noise) -> str:
+    """The noise in one sentence."""
+    if noise.repeats is None:
+        return "how much repeats differ is not known"
+    if not noise.repeats.std:
+        first = f"{noise.repeats.n} repeats with the same seed gave the same {noise.metric}"
+    else:
+        first = f"by chance alone two trials with the same seed differ by up to {text.number(noise.floor)}"
+    if noise.seeds is None or math.isclose(noise.chance, noise.floor):
+        return first
+    return f"{first}; with different seeds by up to {text.number(noise.chance)}"
+
+
+def _numbers(spread: Spread) -> list[str]:
+    return [text.number(v) for v in (spread.mean, spread.std, spread.min, spread.max)]
