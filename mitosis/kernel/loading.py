@@ -142,7 +142,7 @@ def _described(name: str, module: Any) -> dict[str, str] | None:
         origin = os.path.abspath(archive)  # noqa: PTH100
     if not isinstance(origin, str) or not os.path.isabs(origin) or name == "__main__":  # noqa: PTH117
         return None
-    if not _is_users(origin) and not _is_users(os.path.realpath(origin)):
+    if not _is_users(origin) and not _leads_to_users(origin):
         return None
     if _of_guard(origin):
         return None
@@ -157,6 +157,16 @@ def _described(name: str, module: Any) -> dict[str, str] | None:
     else:
         kind, identity = "unwatched", _blob_now(origin)
     return {"name": name, "path": origin, "blob": identity, "kind": kind}
+
+
+def _leads_to_users(origin: str) -> bool:
+    """Does a link among Python's own files lead to a file of the user's.
+
+    Not so where the system keeps its part of Python in two places: Debian's `sitecustomize` is a link from
+    the standard library into /etc.
+    """
+    real = os.path.realpath(origin)
+    return not real.startswith(_SYSTEM) and _is_users(real)
 
 
 def installed() -> dict[str, list[str]]:
@@ -198,6 +208,7 @@ def startup(application: Any) -> list[dict[str, str]]:
     ]
 
 
+_SYSTEM = places.directories(places.SYSTEM)
 _GUARD = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
 
 

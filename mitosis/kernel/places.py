@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import FrameType
 
-_SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/proc", "/sys", "/dev", "/run")
+SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/proc", "/sys", "/dev", "/run")
+"""Where the system keeps its own; nothing there is the user's."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def data(*private: str, own: Iterable[str] = ()) -> Border:
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")  # noqa: PTH118
     config = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")  # noqa: PTH118
     tools = [os.path.join(home, name) for name in (".ipython", ".jupyter", ".matplotlib")]  # noqa: PTH118
-    foreign = directories([*python, *_SYSTEM, cache, config, *tools, *private])
+    foreign = directories([*python, *SYSTEM, cache, config, *tools, *private])
     return Border(foreign, directories(own))
 
 
