@@ -166,7 +166,7 @@ def _leads_to_users(origin: str) -> bool:
     the standard library into /etc.
     """
     real = os.path.realpath(origin)
-    return not real.startswith(_SYSTEM) and _is_users(real)
+    return not real.startswith(places.directories(places.SYSTEM)) and _is_users(real)
 
 
 def installed() -> dict[str, list[str]]:
@@ -208,7 +208,6 @@ def startup(application: Any) -> list[dict[str, str]]:
     ]
 
 
-_SYSTEM = places.directories(places.SYSTEM)
 _GUARD = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
 
 
