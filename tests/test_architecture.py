@@ -59,7 +59,9 @@ ROOMS = {
     "trial": Room(),
     "identity": Room(ours=VALUES),
     "folder": Room(ours=VALUES),
-    "compare": Room(ours=VALUES, inner=words("numpy scipy")),
+    # which trials may be mixed and what they have under a name: groups knows values and their texts
+    "groups": Room(ours=VALUES | words("identity")),
+    "compare": Room(ours=VALUES | words("identity groups"), inner=words("numpy scipy")),
     "differences": Room(ours=VALUES | words("identity")),  # values out of trials, as compare; no door at all
     "capture": Room(ours=CORE),
     "capture.history": Room(ours=VALUES, inner=words("git")),
@@ -93,7 +95,7 @@ ROOMS = {
         ours=VALUES | words("identity launch gate settings request display"), doors=words("hydra omegaconf")
     ),
     "cli": Room(
-        ours=CORE | LAUNCHER | words("again capture store compare differences"),
+        ours=CORE | LAUNCHER | words("again capture store compare differences groups"),
         doors=words("click rich"),
         inner_ours=words("app notebook"),
     ),

@@ -20,6 +20,7 @@ COMMANDS = {
     "ls": "list trials, newest first",
     "show": "everything about one trial",
     "open": "open a trial's report in the browser",
+    "compare": "which variant is better, by how much, and whether the seeds could explain it",
     "variants": "the named choices, their versions, and how often each was used",
     "resume": "go on with a sweep: run what has not succeeded yet",
     "check": "verify the record: store, folders, commits; --rebuild, --merge",

@@ -1,0 +1,184 @@
+"""`mitosis compare`: which variant is better, by how much, and whether the seeds could explain it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from mitosis import compare
+from mitosis.cli import answers, locate, sample, tables, text
+from mitosis.trial import JSON
+
+_ALL_PAIRS = 4  # groups; with more, the text tells only how the first differs from the others
+
+
+@click.command()
+@click.option(
+    "--by",
+    default="variant",
+    show_default=True,
+    metavar="NAMES",
+    help="What makes a group: params.dt,model; variant; everything (all but the seed).",
+)
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME", help="main, or a metric; may be repeated."
+)
+@click.option(
+    "--better", type=click.Choice(["higher", "lower"]), help="Which end of the metric is the good one."
+)
+@sample.options
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+@locate.store_option
+def command(
+    by: str, metrics: tuple[str, ...], better: str | None, as_json: bool, url: str | None, **wanted: Any
+) -> int:
+    """Compare groups of trials over their seeds: means, 95 % intervals, and every pair's difference."""
+    names = tuple(name.strip() for name in by.split(",") if name.strip()) or ("variant",)
+    with locate.opened(url) as store:
+        found = sample.choose(store, wanted, names)
+    trials = found.selection.counted if found is not None else ()
+    every = [compare.compare(trials, metric, names) for metric in metrics or ("main",)]
+    if as_json:
+        answers.emit(_document(every, found))
+        return 0
+    if found is None:
+        print("no trial yet")
+        return 0
+    for number, comparison in enumerate(every):
+        lines = _told(comparison, found, names, better or "")
+        print("\n".join(["", *lines] if number else lines))
+    print(_next(every[0], by))
+    return 0
+
+
+def _document(every: Sequence[compare.Comparison], found: sample.Sample | None) -> JSON:
+    first = every[0]
+    document = _plain(first)
+    document["left_out"] = sample.left_out(found.selection, first.without) if found is not None else {}
+    if len(every) > 1:
+        document["metrics"] = {comparison.metric: _plain(comparison) for comparison in every}
+    return document
+
+
+def _plain(comparison: compare.Comparison) -> dict[str, JSON]:
+    groups = [
+        {
+            "variant": group.label,
+            "n": group.statistics.n,
+            "mean": group.statistics.mean,
+            "std": group.statistics.std,
+            "ci_low": group.statistics.ci_low,
+            "ci_high": group.statistics.ci_high,
+            "min": group.statistics.min,
+            "max": group.statistics.max,
+        }
+        for group in comparison.groups
+    ]
+    pairs = [
+        {
+            "a": pair.a,
+            "b": pair.b,
+            "difference": pair.difference,
+            "ci_low": pair.ci_low,
+            "ci_high": pair.ci_high,
+            "paired": pair.paired,
+            "within_chance": pair.within_chance,
+        }
+        for pair in comparison.pairs
+    ]
+    return {"groups": groups, "pairs": pairs}
+
+
+def _told(
+    comparison: compare.Comparison, found: sample.Sample, by: Sequence[str], better: str
+) -> Iterator[str]:
+    metric, experiment = text.safe(comparison.metric), text.safe(found.experiment)
+    yield f"{experiment}: {metric} by {text.safe(', '.join(by))}, over the seeds"
+    yield ""
+    sign = 1 if better == "lower" else -1
+    groups = sorted(comparison.groups, key=lambda g: sign * g.statistics.mean)
+    if groups:
+        columns = ["group", "n", "mean", "std", "95 % interval of the mean", "min", "max"]
+        rows = [_row(group) for group in groups]
+        yield from tables.plain(columns, rows, right=("n", "mean", "std", "min", "max"))
+        yield ""
+    yield from _verdicts(comparison, groups, metric, better)
+    if len(groups) > 1 and not better:
+        yield "where lower is better: --better lower"
+    yield ""
+    counts = sample.left_out(found.selection, comparison.without)
+    yield sample.told(counts, len(found.selection.counted) - len(comparison.without))
+    if found.others:
+        yield f"other experiments are not in it (--experiment): {text.safe(', '.join(found.others))}"
+
+
+def _row(group: compare.Group) -> list[str]:
+    s = group.statistics
+    interval = "-" if s.ci_low is None else f"{text.number(s.ci_low)} to {text.number(s.ci_high)}"
+    numbers = [text.number(v) for v in (s.mean, s.std)]
+    return [text.safe(group.label), str(s.n), *numbers, interval, text.number(s.min), text.number(s.max)]
+
+
+def _verdicts(
+    comparison: compare.Comparison, groups: Sequence[compare.Group], metric: str, better: str
+) -> Iterator[str]:
+    """Every pair in words, the one with the better (or higher) mean first."""
+    if not groups:
+        yield f"no trial with a number {metric}: there is nothing to compare"
+        return
+    if len(groups) == 1:
+        yield f"one group: there is nothing to compare it with; {_seeds_said(groups[0])}"
+        return
+    rank = {group.label: place for place, group in enumerate(groups)}
+    pairs = sorted(comparison.pairs, key=lambda p: sorted((rank[p.a], rank[p.b])))
+    shown = [p for p in pairs if len(groups) <= _ALL_PAIRS or 0 in (rank[p.a], rank[p.b])]
+    word = {"higher": "better", "lower": "better (lower)"}.get(better, "higher")
+    for pair in shown:
+        yield from _verdict(pair, rank, word, comparison)
+    if len(shown) < len(pairs):
+        yield f"({len(pairs) - len(shown)} more pairs: --json)"
+    if len(pairs) > 2:
+        expected = f"{len(pairs)} pairs: of every 20 with no difference at all, one looks different by chance"
+        yield expected
+
+
+def _verdict(
+    pair: compare.Pair, rank: dict[str, int], word: str, comparison: compare.Comparison
+) -> Iterator[str]:
+    first, second = sorted((pair.a, pair.b), key=lambda label: rank[label])
+    if pair.within_chance is None:
+        few = [g.label for g in comparison.groups if g.label in (first, second) and len(g.by_seed()) < 2]
+        what = (
+            f"one seed only for {' and '.join(few)}: run more seeds" if few else "the numbers are too large"
+        )
+        yield f"{text.safe(first)} and {text.safe(second)}: nothing can be said, {text.safe(what)}"
+        return
+    size, ends = abs(pair.difference), [pair.ci_low or 0.0, pair.ci_high or 0.0]
+    if pair.difference < 0:
+        ends = [-ends[1], -ends[0]]
+    method = f"{compare.PAIRED}, {pair.seeds[0]} shared seeds"
+    if not pair.paired:
+        method = f"{compare.WELCH}, {pair.seeds[0]} and {pair.seeds[1]} seeds"
+    if size == 0:
+        yield f"{text.safe(first)} and {text.safe(second)} are equal"
+    else:
+        yield f"{text.safe(first)} is {word} than {text.safe(second)} by {text.number(size)}"
+    yield f"  95 % interval of the difference {text.number(ends[0])} to {text.number(ends[1])} ({method})"
+    if pair.within_chance:
+        yield "  the seeds alone could explain it: the interval holds 0"
+    else:
+        yield "  the seeds alone do not explain it: the interval does not hold 0"
+
+
+def _seeds_said(group: compare.Group) -> str:
+    seeds = len(group.by_seed())
+    return f"{seeds} seeds" if seeds > 1 else "and one seed says nothing of its spread: run more seeds"
+
+
+def _next(comparison: compare.Comparison, by: str) -> str:
+    if not comparison.groups:
+        return "next: mitosis ls"
+    option = "" if by == "variant" else f" --by {by}"
+    return f"next: mitosis plot {text.safe(comparison.metric)}{text.safe(option)}"
