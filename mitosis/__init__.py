@@ -6,7 +6,7 @@ from typing import Any
 
 __version__ = "1.0.0.dev0"
 
-_HOMES: dict[str, str] = {"lookup": "mitosis.kernel.lookup"}
+_HOMES: dict[str, str] = {"log": "mitosis.kernel.series", "lookup": "mitosis.kernel.lookup"}
 """Public name -> the module that defines it, imported when the name is first used."""
 
 __all__ = ["__version__", *_HOMES]

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import identity
+from mitosis import identity, stamp
 from mitosis.capture import inputs, judge
 from mitosis.errors import MitosisError, VariantRedefined
 from mitosis.folder import TrialFolder
@@ -156,7 +156,8 @@ def _show(folder: TrialFolder, spec: TrialSpec, outcome: Outcome, formats: tuple
     from mitosis.notebook import document, report
 
     notebook = document.read(folder.notebook)
-    figures = tuple(report.figures(notebook, folder.figures, formats))
-    outcome = dataclasses.replace(outcome, figures=figures)
+    names = report.figures(notebook, folder.figures, formats, stamp.origin(spec))
+    names += report.data(notebook, folder.plotted, folder.figures)
+    outcome = dataclasses.replace(outcome, figures=tuple(names))
     write_atomic(folder.html, report.html(notebook, Trial(spec, outcome)).encode())
     return outcome

@@ -72,6 +72,16 @@ class TrialFolder:
         """The directory of the figures."""
         return self.path / "figures"
 
+    @property
+    def series(self) -> Path:
+        """The directory of what the experiment logged while it ran."""
+        return self.path / "series"
+
+    @property
+    def plotted(self) -> Path:
+        """Where the kernel leaves what figures plot, until these have their names."""
+        return self.path / ".data"
+
     @classmethod
     def locate(cls, root: Path, experiment: str, trial_id: str) -> TrialFolder:
         """Where the folder of that trial is, whether or not it has been made.
@@ -109,8 +119,8 @@ class TrialFolder:
     def kept(self) -> dict[str, Path]:
         """The files that never change after the trial, by their name relative to the folder."""
         fixed = [self.notebook, self.html, self.result, self.log]
-        pictures = sorted(self.figures.iterdir()) if self.figures.is_dir() else []
-        return {str(p.relative_to(self.path)): p for p in (*fixed, *pictures) if p.is_file()}
+        inside = [p for d in (self.figures, self.series) if d.is_dir() for p in sorted(d.iterdir())]
+        return {str(p.relative_to(self.path)): p for p in (*fixed, *inside) if p.is_file()}
 
     def remove(self) -> None:
         """Delete the folder and what is in it, as far as that can be done."""

@@ -207,9 +207,14 @@ def _execute(
         "repository": spec.code.repository,
         "tree": spec.code.tree,
         "source_roots": roots,
-        "private": [verdict.root, str(code.git_common_dir(Path(spec.code.repository)))],
+        "private": [
+            verdict.root,
+            str(code.git_common_dir(Path(spec.code.repository))),
+            *map(str, (folder.series, folder.plotted)),
+        ],
         "observe_inputs": settings.observe_inputs,
         "figure_formats": list(settings.figure_formats),
+        "figure_data": str(folder.plotted) if settings.figure_data else "",
     }
     with folder.log.open("a", encoding="utf-8", errors="replace") as log:
 

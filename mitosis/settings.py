@@ -78,6 +78,7 @@ class Settings:
     resume: str | None = None  # the id of a sweep that goes on: its jobs keep their numbers
     timeout: float | None = None  # seconds from the call of `run`
     figure_formats: list[str] = field(default_factory=lambda: ["png"])
+    figure_data: bool = False  # keep what matplotlib's figures plot, as CSV beside them
     untracked: list[str] = field(default_factory=list)  # parameters left out of the digest: params.device
     verify: Verify = Verify.once
     redefine: list[str] = field(default_factory=list)  # variants that may change: params/fast

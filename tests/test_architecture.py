@@ -61,6 +61,9 @@ ROOMS = {
     "folder": Room(ours=VALUES),
     # which trials may be mixed and what they have under a name: groups knows values and their texts
     "groups": Room(ours=VALUES | words("identity")),
+    # the mark in a picture: every room that writes one knows it; pypdf where a PDF is written or read
+    "stamp": Room(ours=VALUES, inner=words("pypdf")),
+    "series": Room(ours=VALUES | words("folder")),
     "compare": Room(ours=VALUES | words("identity groups"), inner=words("numpy scipy")),
     "differences": Room(ours=VALUES | words("identity")),  # values out of trials, as compare; no door at all
     "capture": Room(ours=CORE),
@@ -70,7 +73,10 @@ ROOMS = {
     "notebook": Room(ours=CORE, doors=words("nbformat")),
     "notebook.execute": Room(ours=CORE | words("notebook"), doors=words("nbclient nbformat")),
     "notebook.kernels": Room(ours=CORE | words("notebook"), doors=words("jupyter_client traitlets")),
-    "notebook.report": Room(ours=CORE | words("notebook"), doors=words("nbconvert nbformat traitlets")),
+    "notebook.curves": Room(ours=VALUES | words("series")),
+    "notebook.report": Room(
+        ours=CORE | words("notebook series stamp"), doors=words("nbconvert nbformat traitlets")
+    ),
     # IPython is there already where the kernel's code runs: it is what runs it
     "kernel": Room(inner=words("cloudpickle numpy threadpoolctl IPython"), stdlib_only_ours=True),
     # the fork server becomes the kernel: that is the one import of it
@@ -79,7 +85,7 @@ ROOMS = {
     # the launcher: no door of another's, so that the store, git and notebooks are reached through their rooms
     "settings": Room(),
     "gate": Room(ours=CORE | words("capture store settings settle")),
-    "closing": Room(ours=CORE | words("capture store notebook settings")),
+    "closing": Room(ours=CORE | words("capture store notebook settings stamp")),
     "settle": Room(ours=CORE | words("capture store closing settings")),
     "request": Room(ours=words("settings trial")),
     "display": Room(ours=words("gate request trial")),
@@ -95,7 +101,7 @@ ROOMS = {
         ours=VALUES | words("identity launch gate settings request display"), doors=words("hydra omegaconf")
     ),
     "cli": Room(
-        ours=CORE | LAUNCHER | words("again capture store compare differences groups"),
+        ours=CORE | LAUNCHER | words("again capture store compare differences groups stamp series"),
         doors=words("click rich"),
         inner_ours=words("app notebook"),
     ),

@@ -21,6 +21,8 @@ COMMANDS = {
     "show": "everything about one trial",
     "open": "open a trial's report in the browser",
     "compare": "which variant is better, by how much, and whether the seeds could explain it",
+    "figures": "copy the figures of trials out, each under a name that stays the same",
+    "whence": "which trial a picture came from, by the file alone",
     "variants": "the named choices, their versions, and how often each was used",
     "resume": "go on with a sweep: run what has not succeeded yet",
     "check": "verify the record: store, folders, commits; --rebuild, --merge",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from mitosis import identity
-from mitosis.cli import answers, locate, text
+from mitosis import identity, series
+from mitosis.cli import answers, locate, tables, text
 from mitosis.errors import RepositoryRefused
 from mitosis.folder import TrialFolder
 from mitosis.trial import JSON, Attestation, CodeState, FileRecord, Remark, Trial
@@ -16,17 +17,19 @@ from mitosis.trial import JSON, Attestation, CodeState, FileRecord, Remark, Tria
 
 @click.command()
 @click.argument("trial")
+@click.option("--series", "logged", is_flag=True, help="What it logged while it ran, and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
 @locate.store_option
-def command(trial: str, as_json: bool, url: str | None) -> int:
+def command(trial: str, logged: bool, as_json: bool, url: str | None) -> int:
     """Show everything about TRIAL: a unique prefix of its id, or @1 for the latest."""
     with locate.required(url, trial) as store:
         found = store.get(trial, None if url else locate.project())
         said = store.attestations(found.id)
         if as_json:
-            answers.emit(answers.whole(found, store.environment(found.spec.environment), said))
+            document = answers.whole(found, store.environment(found.spec.environment), said)
+            answers.emit({**document, **({"series": _series(found)} if logged else {})})
             return 0
-        print("\n".join([*_lines(found, said)]))
+        print("\n".join(_logged(found) if logged else _lines(found, said)))
     return 0
 
 
@@ -65,6 +68,7 @@ def _lines(trial: Trial, said: Sequence[Attestation] = ()) -> Iterator[str]:
         "threads": "; ".join(outcome.threads) if outcome else "",
         "environment": text.short(spec.environment),
         "figures": " ".join(outcome.figures) if outcome else "",
+        "series": _names(folder, spec.id),
     }
     width = max(len(k) for k in facts)
     yield from (f"{name:<{width}}  {text.safe(value)}" for name, value in facts.items() if value)
@@ -84,6 +88,36 @@ def _lines(trial: Trial, said: Sequence[Attestation] = ()) -> Iterator[str]:
     yield ""
     follow = "open" if folder.html.exists() else "ls"
     yield f"next: mitosis {follow} {text.short(spec.id)}" if follow == "open" else "next: mitosis ls"
+
+
+def _names(folder: TrialFolder, trial: str) -> str:
+    names = " ".join(one.name for one in series.read(folder))
+    return f"{names} (mitosis show --series {text.short(trial)})" if names else ""
+
+
+def _series(trial: Trial) -> JSON:
+    found = series.read(TrialFolder(trial.spec.folder))
+    return [{"name": one.name, "steps": list(one.steps), "values": list(one.values)} for one in found]
+
+
+def _logged(trial: Trial) -> Iterator[str]:
+    """A line for each series: how many points, the first, the last, the extremes, and its course."""
+    spec = trial.spec
+    yield f"{spec.id}  {text.safe(spec.experiment)}  {text.safe(spec.variant)}  seed={spec.seed}"
+    found = series.read(TrialFolder(spec.folder))
+    if not found:
+        yield "it logged nothing: from mitosis import log; log(step, loss=...)"
+        return
+    columns = ["series", "points", "steps", "first", "last", "min", "max", "course"]
+    rows = []
+    for one in found:
+        finite = [v for v in one.values if math.isfinite(v)] or [math.nan]
+        numbers = (one.values[0], one.values[-1], min(finite), max(finite))
+        steps = f"{text.number(one.steps[0])} to {text.number(one.steps[-1])}"
+        shown = [text.number(float(v)) for v in numbers]
+        rows.append([text.safe(one.name), str(len(one.values)), steps, *shown, series.bars(one.values)])
+    yield from tables.plain(columns, rows, right=("points", "first", "last", "min", "max"))
+    yield f"next: mitosis plot --series {text.safe(found[0].name)} {text.short(spec.id)}"
 
 
 def _files(records: tuple[FileRecord, ...]) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mitosis.kernel import contract, loading, lookup, notes, places, relay, unseeded, unseen, watch
+from mitosis.kernel import contract, loading, lookup, notes, places, relay, series, unseeded, unseen, watch
 
 OUTCOME = "outcome.json"
 RESULT = "result.pkl"
@@ -41,7 +41,8 @@ def begin(options: str) -> None:
     """Begin to watch over a trial; `options` is JSON.
 
     folder: of the trial. repository: of the experiment. tree: where its code comes from. source_roots:
-    first on sys.path. figure_formats: of matplotlib's figures. private: directories whose files are no
+    first on sys.path. figure_formats: of matplotlib's figures. figure_data: where to leave what they plot,
+    "" for nowhere. private: directories whose files are no
     inputs. observe_inputs: whether files that are opened are noted.
     """
     global _watch
@@ -50,6 +51,7 @@ def begin(options: str) -> None:
     _prefer(given["source_roots"])
     own = [given["tree"], given.get("repository", ""), *given["source_roots"]]
     relay.begin(given["folder"])
+    series.begin(given["folder"])
     notes.begin(places.code(*own))
     loading.install(*own)
     unseeded.install()
@@ -61,7 +63,7 @@ def begin(options: str) -> None:
     shell.config.InlineBackend.figure_formats = set(given["figure_formats"])
     from mitosis.kernel import figures
 
-    figures.name_by_title(shell)
+    figures.name_by_title(shell, given.get("figure_data", ""))
     if given["observe_inputs"]:
         border = places.data(*given["private"], own=[*own, given["folder"]])
         watch.begin(border, {**unseen.EVENTS, "chance": unseeded.drawn})
@@ -261,6 +263,7 @@ def _write_failure(kind: str, message: str, trace: str) -> None:
 def _write(outcome: dict[str, Any]) -> None:
     if _watch is None or _watch.written:
         return
+    series.end()
     outcome["finished_at"] = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     watch.end()
     loaded = [*loading.modules(), *loading.startup(getattr(_shell(), "parent", None))]

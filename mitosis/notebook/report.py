@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
-from mitosis.notebook import head, markup
+from mitosis import series, stamp
+from mitosis.folder import TrialFolder
+from mitosis.notebook import curves, head, markup
 from mitosis.trial import Trial
 
 if TYPE_CHECKING:
@@ -78,7 +81,14 @@ def html(nb: NotebookNode | None, trial: Trial) -> str:
     cells = list(_cells(nb, trial)) if nb is not None else []
     page = exporter.from_notebook_node(
         v4.new_notebook(),
-        resources={"head": head.view(nb, trial), "cells": cells, "readable": nb is not None},
+        resources={
+            "head": head.view(nb, trial),
+            "cells": cells,
+            "readable": nb is not None,
+            "curves": curves.curves(series.read(TrialFolder(trial.spec.folder))),
+            "size": (curves.WIDTH, curves.HEIGHT),
+            "mark": str(stamp.origin(trial.spec)),
+        },
     )[0]
     text: str = page
     return text.encode("utf-8", "backslashreplace").decode()  # lone surrogates cannot be saved
@@ -132,7 +142,8 @@ def _captions(nb: NotebookNode, names: Sequence[str]) -> dict[Place, Caption]:
     """Caption and files of each figure; `names` are the files in figures/."""
     links: dict[str, list[tuple[str, str]]] = {}
     for name in names:
-        links.setdefault(Path(name).stem, []).append((Path(name).suffix[1:], quote(f"figures/{name}")))
+        stem, _, kind = name.partition(".")  # names of files that we give have no dot in front of these
+        links.setdefault(stem, []).append((kind, quote(f"figures/{name}")))
     return {
         place: (markup.visible(title or stem), tuple(links.get(stem, ())))
         for place, (stem, title) in _stems(nb).items()
@@ -231,13 +242,16 @@ def _joined(value: Any) -> str:
 # --- figures ----------------------------------------------------------------------------------
 
 
-def figures(nb: NotebookNode, folder_figures: Path, formats: Sequence[str]) -> list[str]:
+def figures(
+    nb: NotebookNode, folder_figures: Path, formats: Sequence[str], mark: stamp.Origin | None = None
+) -> list[str]:
     """Write every figure that the notebook shows into `folder_figures`; returns the names of the files.
 
     A figure is written in each of `formats` (png, svg, pdf, jpeg) that its output carries; one that
     carries none of them, in what it has. Files are called by the figure's title, which is the output's
     metadata `mitosis: {"title": ...}`, else `figure-01` by its place among all; nbconvert's
-    ExtractOutputPreprocessor decodes them. What is damaged is left out. Raises OSError.
+    ExtractOutputPreprocessor decodes them. Each file carries `mark`. What is damaged is left out. Raises
+    OSError.
     """
     wanted = {"jpeg" if f.lower() == "jpg" else f.lower() for f in formats}
     written: list[str] = []
@@ -248,8 +262,30 @@ def figures(nb: NotebookNode, folder_figures: Path, formats: Sequence[str]) -> l
         for name, content in sorted(_extracted(data, chosen, stem)):
             folder_figures.mkdir(parents=True, exist_ok=True)
             # neither renamed nor awaited: the notebook has it, too
-            (folder_figures / name).write_bytes(content)
+            (folder_figures / name).write_bytes(stamp.stamped(content, [mark]) if mark else content)
             written.append(name)
+    return written
+
+
+def data(nb: NotebookNode, left: Path, folder_figures: Path) -> list[str]:
+    """Move what the kernel `left` of the figures' numbers beside them; returns the names of the files.
+
+    They are called like the figure, `Attractor.csv`; of several axes `Attractor.1.csv`, `Attractor.2.csv`.
+    Raises OSError.
+    """
+    if not left.is_dir():
+        return []
+    written = []
+    for (cell, output), (stem, _) in _stems(nb).items():
+        note = nb.cells[cell].outputs[output].metadata.get("mitosis", {})
+        number = note.get("data") if isinstance(note, Mapping) else None
+        found = sorted(left.glob(f"{number}.*.csv"), key=lambda p: int(p.suffixes[0][1:])) if number else []
+        for place, file in enumerate(found, start=1):
+            name = f"{stem}.csv" if len(found) == 1 else f"{stem}.{place}.csv"
+            folder_figures.mkdir(parents=True, exist_ok=True)
+            file.replace(folder_figures / name)
+            written.append(name)
+    shutil.rmtree(left, ignore_errors=True)
     return written
 
 

@@ -1,0 +1,76 @@
+"""`mitosis whence`: which trial a picture came from, by the file alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mitosis import stamp
+from mitosis.cli import answers, locate, text
+from mitosis.errors import MitosisError, Refused, TrialNotFound
+from mitosis.trial import Summary
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+@locate.store_option
+def command(file: Path, as_json: bool, url: str | None) -> int:
+    """Say which trial FILE (a picture, a report, a notebook) came from, however it was renamed.
+
+    The answer is in the file; where the store knows the trial, its line is added. No repository is needed.
+    """
+    try:
+        found = stamp.origins(file.read_bytes())
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror or error}", "name a file") from error
+    if not found:
+        raise TrialNotFound(
+            f"{file} does not say which trial it came from",
+            "a program that saved it anew may have dropped its keywords; ask the original file",
+        )
+    known = _known(found, url)
+    if as_json:
+        documents = [
+            {
+                "id": origin.trial,
+                "commit": origin.commit,
+                "param_set": origin.param_set,
+                "trial": answers.line(known[origin.trial]) if origin.trial in known else None,
+            }
+            for origin in found
+        ]
+        answers.emit({"file": str(file.absolute()), "trials": documents})
+        return 0
+    for origin in found:
+        line = known.get(origin.trial)
+        print(_line(line) if line is not None else f"trial {origin.trial}, which this store does not know")
+        print(f"  commit {origin.commit}")
+        print(f"  parameter set {origin.param_set}")
+    if found[0].trial in known:
+        print(f"next: mitosis show {text.short(found[0].trial)}")
+    else:
+        print("next: mitosis show, where its store is (--store URL)")
+    return 0
+
+
+def _known(found: tuple[stamp.Origin, ...], url: str | None) -> dict[str, Summary]:
+    """Those of the trials that the store has; without a store the file still speaks for itself."""
+    known: dict[str, Summary] = {}
+    try:
+        with locate.opened(url) as store:
+            for origin in found if store is not None else ():
+                try:
+                    known[origin.trial] = answers.summary_of(store.get(origin.trial))  # type: ignore[union-attr]
+                except TrialNotFound:
+                    continue
+    except MitosisError:
+        if url is not None:
+            raise
+    return known
+
+
+def _line(trial: Summary) -> str:
+    name = f"{text.safe(trial.experiment)}  {text.safe(trial.variant)}  seed={trial.seed}"
+    return f"trial {trial.id}  {name}  {trial.status.value}  main={text.number(trial.main)}"
