@@ -19,7 +19,7 @@ _LONGEST_NAME = 200  # bytes of one name; file systems allow 255
 _LONGEST_EXPERIMENT = 1000  # bytes of the whole; systems allow paths of 4096
 _TEMPORARY = ".new-"  # what a write leaves behind when the machine stops in its middle begins with this
 PENDING = ".pending"  # below the root: trials whose folder may be there without a row
-_TAKEN = re.compile(r"(checkouts|hydra|trash|mitosis\.db.*)", re.IGNORECASE)
+_TAKEN = re.compile(r"(checkouts|hydra|plots|trash|mitosis\.db.*)", re.IGNORECASE)
 """Names directly below the root that are no experiment's."""
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from mitosis.trial import Summary, TrialSpec
 
-_MARK = re.compile(rb"mitosis:([0-9a-f]{12}):([0-9a-f]{64}|[0-9a-f]{40}):([0-9a-f]{64})(?![0-9a-f])")
+_MARK = re.compile(rb"mitosis:([0-9a-f]{12}):([0-9a-f]{64}|[0-9a-f]{40}):([0-9a-f]{64})")
 _PNG, _JPEG, _PDF, _GZIP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"%PDF-", b"\x1f\x8b"
 _HEADER = 33  # bytes of the signature and of the chunk IHDR, which comes first
 _LARGEST = 256_000_000  # bytes of what is decompressed to look for a mark

@@ -64,6 +64,7 @@ ROOMS = {
     # the mark in a picture: every room that writes one knows it; pypdf where a PDF is written or read
     "stamp": Room(ours=VALUES, inner=words("pypdf")),
     "series": Room(ours=VALUES | words("folder")),
+    "charts": Room(ours=VALUES | words("identity groups compare series"), inner=words("altair vl_convert")),
     "compare": Room(ours=VALUES | words("identity groups"), inner=words("numpy scipy")),
     "differences": Room(ours=VALUES | words("identity")),  # values out of trials, as compare; no door at all
     "capture": Room(ours=CORE),
@@ -101,7 +102,7 @@ ROOMS = {
         ours=VALUES | words("identity launch gate settings request display"), doors=words("hydra omegaconf")
     ),
     "cli": Room(
-        ours=CORE | LAUNCHER | words("again capture store compare differences groups stamp series"),
+        ours=CORE | LAUNCHER | words("again capture store compare differences groups stamp series charts"),
         doors=words("click rich"),
         inner_ours=words("app notebook"),
     ),

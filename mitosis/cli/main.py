@@ -21,6 +21,7 @@ COMMANDS = {
     "show": "everything about one trial",
     "open": "open a trial's report in the browser",
     "compare": "which variant is better, by how much, and whether the seeds could explain it",
+    "plot": "a metric over what was swept, or a logged series, as a picture or an interactive page",
     "figures": "copy the figures of trials out, each under a name that stays the same",
     "whence": "which trial a picture came from, by the file alone",
     "variants": "the named choices, their versions, and how often each was used",
