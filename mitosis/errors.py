@@ -42,6 +42,10 @@ class VariantRedefined(Refused):
     """The name of a variant is locked to other content."""
 
 
+class SelectionRefused(Refused):
+    """What chooses trials cannot be read: an expression, a name, a date, a column."""
+
+
 class TrialNotFound(Refused):
     """No trial, or more than one, answers to the name given."""
 

@@ -73,7 +73,8 @@ ROOMS = {
     "kernel": Room(inner=words("cloudpickle numpy threadpoolctl IPython"), stdlib_only_ours=True),
     # the fork server becomes the kernel: that is the one import of it
     "kernel.forkserver": Room(inner=words("ipykernel IPython"), stdlib_only_ours=True),
-    "store": Room(ours=VALUES | words("identity"), doors=words("sqlalchemy alembic")),
+    "where": Room(ours=VALUES),
+    "store": Room(ours=VALUES | words("identity where"), doors=words("sqlalchemy alembic")),
     # the launcher: no door of another's, so that the store, git and notebooks are reached through their rooms
     "settings": Room(),
     "gate": Room(ours=CORE | words("capture store settings settle")),
@@ -93,7 +94,7 @@ ROOMS = {
         ours=VALUES | words("identity launch gate settings request display"), doors=words("hydra omegaconf")
     ),
     "cli": Room(
-        ours=CORE | LAUNCHER | words("again capture store compare differences"),
+        ours=CORE | LAUNCHER | words("again capture store compare differences where"),
         doors=words("click rich"),
         inner_ours=words("app notebook"),
     ),

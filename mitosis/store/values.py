@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mitosis.trial import Status, Variant
+from mitosis.where import Where
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """Which trials, in which order; what is None or empty does not restrict.
 
-    `sort` is a key of a `Summary` (or `metrics.NAME`), with "-" in front for descending; trials
-    without a value come last either way, and ties are broken by the newest.
+    `sort` is a key of a `Summary` (or `metrics.NAME`, `params.NAME`), with "-" in front for descending;
+    trials without a value come last either way, and ties are broken by the newest.
     """
 
     project: str | None = None
@@ -28,7 +29,8 @@ class Query:
     param_set: str | None = None  # the whole digest
     tags: tuple[str, ...] = ()  # all of these
     code_identity: str | None = None  # the whole digest
-    removed: bool = False  # those in the trash as well
+    removed: bool = False  # those in the trash as well; so does a `where` that names `removed`
+    where: Where | None = None  # see mitosis/where.py
     sort: str = "-started_at"
     limit: int | None = None
     after: str | None = None  # the id of the last trial of the page before
