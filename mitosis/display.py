@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import sys
-from typing import Protocol, TextIO
+from collections.abc import Callable
+from typing import Protocol, TextIO, TypeAlias
 
 from mitosis.gate import Sweep, Verdict
 from mitosis.request import Request
 from mitosis.trial import Trial, TrialSpec
 
+Naming: TypeAlias = Callable[[str], str]
+"""The shortest unique beginning of a trial's id; asked only by a display that shows it."""
+
 
 class Display(Protocol):
     """What shows a trial while it runs."""
 
-    def started(self, spec: TrialSpec, why: str) -> None:
+    def started(self, spec: TrialSpec, why: str, name: Naming) -> None:
         """The trial's row exists, its kernel is about to start; `why` it has to run, where that was asked."""
 
     def stream(self, name: str, text: str) -> None:
         """The experiment wrote `text` to `name`, stdout or stderr."""
 
-    def finished(self, trial: Trial) -> None:
+    def finished(self, trial: Trial, name: Naming) -> None:
         """The trial is closed."""
 
-    def skipped(self, request: Request, trial: Trial) -> None:
+    def skipped(self, request: Request, trial: Trial, name: Naming) -> None:
         """Nothing runs: `trial` stands for what was asked."""
 
     def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
@@ -48,16 +52,16 @@ def write(stream: TextIO, text: str) -> None:
 class Silent:
     """The display that shows nothing."""
 
-    def started(self, spec: TrialSpec, why: str) -> None:
+    def started(self, spec: TrialSpec, why: str, name: Naming) -> None:
         """Say nothing."""
 
     def stream(self, name: str, text: str) -> None:
         """Say nothing."""
 
-    def finished(self, trial: Trial) -> None:
+    def finished(self, trial: Trial, name: Naming) -> None:
         """Say nothing."""
 
-    def skipped(self, request: Request, trial: Trial) -> None:
+    def skipped(self, request: Request, trial: Trial, name: Naming) -> None:
         """Say nothing."""
 
     def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:

@@ -45,17 +45,17 @@ def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
         spec = _specify(verdict, request, store, environment.digest(surroundings))
         found = _standing(spec, request, store)
         if found.trial is not None:
-            display.skipped(request, found.trial)
+            display.skipped(request, found.trial, store.short)
             if spec.sweep is not None and spec.job is not None:
                 store.stand_in(spec.sweep, spec.job, found.trial.id)
             return found.trial
         spec, folder = _begin(verdict, request, store, spec, surroundings)
-        display.started(spec, found.reason)
+        display.started(spec, found.reason, store.short)
         outcome = _execute(spec, request, folder, verdict, display)
         if request.settings.verify is Verify.twice and outcome.status is Status.SUCCEEDED:
             outcome = _verified(outcome, spec, request, folder, verdict)
         trial = closing.close(store, spec, _in_its_environment(outcome, spec))
-    display.finished(trial)
+        display.finished(trial, store.short)
     return trial
 
 
@@ -255,6 +255,12 @@ def _beat(url: str, trial: str) -> None:
             store.heartbeat(trial)
     except MitosisError:
         return
+
+
+def short(verdict: Verdict, trial: str) -> str:
+    """The shortest unique beginning of the id of a trial."""
+    with open_store(verdict.store) as store:
+        return store.short(trial)
 
 
 def sweep_statuses(verdict: Verdict) -> list[Status]:

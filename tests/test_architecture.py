@@ -65,7 +65,7 @@ ROOMS = {
     "capture.history": Room(ours=VALUES, inner=words("git")),
     "capture.environment": Room(ours=CORE, inner=words("threadpoolctl")),
     "capture.inputs": Room(ours=CORE),
-    "notebook": Room(ours=CORE, doors=words("nbformat")),
+    "notebook": Room(ours=CORE | words("telling"), doors=words("nbformat")),
     "notebook.execute": Room(ours=CORE | words("notebook"), doors=words("nbclient nbformat")),
     "notebook.kernels": Room(ours=CORE | words("notebook"), doors=words("jupyter_client traitlets")),
     "notebook.report": Room(ours=CORE | words("notebook"), doors=words("nbconvert nbformat traitlets")),
@@ -74,6 +74,8 @@ ROOMS = {
     # the fork server becomes the kernel: that is the one import of it
     "kernel.forkserver": Room(inner=words("ipykernel IPython"), stdlib_only_ours=True),
     "where": Room(ours=VALUES),
+    "telling": Room(),
+    "frame": Room(ours=CORE | words("telling where")),
     "store": Room(ours=VALUES | words("identity where"), doors=words("sqlalchemy alembic")),
     # the launcher: no door of another's, so that the store, git and notebooks are reached through their rooms
     "settings": Room(),
@@ -94,8 +96,9 @@ ROOMS = {
         ours=VALUES | words("identity launch gate settings request display"), doors=words("hydra omegaconf")
     ),
     "cli": Room(
-        ours=CORE | LAUNCHER | words("again capture store compare differences where"),
+        ours=CORE | LAUNCHER | words("again capture store compare differences where telling frame"),
         doors=words("click rich"),
+        inner=words("pyarrow"),
         inner_ours=words("app notebook"),
     ),
     "examples": Room(doors=words("numpy matplotlib sklearn scipy")),

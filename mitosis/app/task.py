@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import cast
 
 from hydra.core.hydra_config import HydraConfig
@@ -49,7 +50,7 @@ def task(config: DictConfig) -> float | None:
         trial = launch.record_refusal(
             verdict, compose.experiment_name(config, hydra), request, compose.job_number(hydra), error
         )
-        state.display().finished(trial)
+        state.display().finished(trial, functools.partial(launch.short, verdict))
     if driver is not None:
         driver.trials.append(trial)
         if trial.status is Status.INTERRUPTED:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mitosis import where
+from mitosis import frame, where
 from mitosis.cli import locate
 from mitosis.errors import SelectionRefused
 from mitosis.trial import Status
 
 if TYPE_CHECKING:
-    from mitosis.store import Query
+    from mitosis.store import Query, Store
 
+_LATEST = 200  # trials whose parameters are named where an expression names none
 F = TypeVar("F", bound=Callable[..., Any])
+
+PAGE = 20
+"""Trials that are listed where no `--limit` is given."""
 
 NAMES = (
     *("experiment", "variant", "status", "seed", "commit", "sweep", "since", "until", "tags", "where"),
@@ -65,9 +70,7 @@ def options(function: F) -> F:
         click.option(
             "--limit",
             type=click.IntRange(min=0),
-            default=20,
-            show_default=True,
-            help="At most so many; 0: all.",
+            help=f"At most so many; 0: all. Default: {PAGE}.",
         ),
     )):  # fmt: skip
         function = option(function)
@@ -94,8 +97,29 @@ def query(values: Mapping[str, Any]) -> Query:
         tags=tuple(values.get("tags") or ()),
         where=where.parse(values["where"]) if values.get("where") is not None else None,
         sort=_column(values.get("sort") or "-started_at"),
-        limit=values.get("limit") or None,
+        limit=_limit(values),
     )
+
+
+def _limit(values: Mapping[str, Any]) -> int | None:
+    if "limit" not in values:
+        return None
+    return PAGE if values["limit"] is None else values["limit"] or None
+
+
+def warn(store: Store, question: Query) -> None:
+    """Say on stderr which parameters and metrics of the expression no trial has at all."""
+    import difflib
+    import sys
+
+    if question.where is None:
+        return
+    for key in store.absent(question.where):
+        latest = frame.whole(store.find(replace(question, where=None, limit=_LATEST)))
+        known = [name for name in latest.columns if name.startswith(f"{key.name}.")]
+        near = difflib.get_close_matches(str(key), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known[:20]) or 'none'}"
+        print(f"note: no trial has {key}; {hint}", file=sys.stderr)
 
 
 def narrowed(values: Mapping[str, Any]) -> bool:

@@ -95,7 +95,8 @@ def _in_text(expression: Where, text: ColumnElement[str], dialect: str) -> Condi
 class _Reading:
     """One value of a canonical text, as each type that it may have; NULL where it has another."""
 
-    absent: Condition  # there is none, or null
+    there: Condition
+    absent: Condition  # it is not there, or null
     number: ColumnElement[Any]
     text: ColumnElement[str]
     flag: ColumnElement[str]  # "true", "false"
@@ -129,7 +130,8 @@ def _sqlite(text: ColumnElement[str], keys: Sequence[str | int]) -> _Reading:
     texts = case((kind == "text", value), (kind == "object", func.coalesce(*map(tagged, _TAGGED))))
     flags = case((kind.in_(("true", "false")), kind))
     absent = or_(kind.is_(None), kind == "null")
-    return _Reading(absent, numbers, texts, flags, tagged, number, func.coalesce(numbers, texts, flags))
+    rank = func.coalesce(numbers, texts, flags)
+    return _Reading(kind.is_not(None), absent, numbers, texts, flags, tagged, number, rank)
 
 
 def _postgresql(text: ColumnElement[str], keys: Sequence[str | int]) -> _Reading:
@@ -159,7 +161,13 @@ def _postgresql(text: ColumnElement[str], keys: Sequence[str | int]) -> _Reading
     flags = case((kind == "boolean", value))
     absent = or_(kind.is_(None), kind == "null")
     rank = func.coalesce(*map(func.to_jsonb, (numbers, texts, flags)))
-    return _Reading(absent, numbers, texts, flags, tagged, number, rank)
+    return _Reading(kind.is_not(None), absent, numbers, texts, flags, tagged, number, rank)
+
+
+def has(text: ColumnElement[str], key: Key, dialect: str) -> Condition:
+    """Whether the canonical text holds a value under that name, be it null."""
+    keys = [part if isinstance(part, int) else escaped(part) for part in key.path]
+    return (_postgresql if dialect == "postgresql" else _sqlite)(text, keys).there
 
 
 def rank(text: ColumnElement[str], key: Key, dialect: str) -> ColumnElement[Any]:

@@ -38,19 +38,19 @@ _METRIC = "metrics."
 SWEEP_DIGITS = 12  # of the id of a sweep; fewer are its beginning
 
 _T = schema.trials.c
-_NAMED = (
+NAMED = (
     schema.trials.outerjoin(schema.projects, schema.projects.c.id == _T.project)
     .outerjoin(schema.parameter_sets, schema.parameter_sets.c.digest == _T.param_set)
     .outerjoin(schema.parameter_values, schema.parameter_values.c.digest == _T.param_values)
 )
-_PARAMS = func.coalesce(schema.parameter_values.c.text, schema.parameter_sets.c.text)
+PARAMS = func.coalesce(schema.parameter_values.c.text, schema.parameter_sets.c.text)
 
 SORTS: dict[str, ColumnElement[Any]] = {
     "id": _T.id,
     "project": schema.projects.c.name,
     "experiment": _T.experiment,
     "variant": _T.variant,
-    "params": _PARAMS,
+    "params": PARAMS,
     "param_set": _T.param_set,
     "seed": _T.seed,
     "status": _T.status,
@@ -115,7 +115,7 @@ def _page(query: Query, dialect: str) -> Select[Any]:
     """The rows of a page, joined to what they name; outer joins, so that `trials` leads the plan."""
     column = _sorted_by(query.sort.removeprefix("-"), dialect)
     descending = query.sort.startswith("-")
-    chosen = _conditions(query, dialect)
+    chosen = conditions(query, dialect)
     if query.after is not None:
         chosen.append(_beyond(column, descending, query.after))
     order = _order(column, descending)
@@ -124,16 +124,16 @@ def _page(query: Query, dialect: str) -> Select[Any]:
         if query == Query(project=query.project, sort=query.sort, limit=query.limit, after=query.after):
             # nearly every row: SQLite shall read them by their start, much as they lie on the disk
             chosen.append(_T.started > -(2**62))
-        page = select(_T.seq).select_from(_NAMED).where(*chosen).order_by(*order).limit(query.limit)
+        page = select(_T.seq).select_from(NAMED).where(*chosen).order_by(*order).limit(query.limit)
         chosen = [_T.seq.in_(page.correlate(None))]
-    columns = (schema.trials, schema.projects.c.name.label("project_name"), _PARAMS.label("params"))
-    return select(*columns).select_from(_NAMED).where(*chosen).order_by(*order).limit(query.limit)
+    columns = (schema.trials, schema.projects.c.name.label("project_name"), PARAMS.label("params"))
+    return select(*columns).select_from(NAMED).where(*chosen).order_by(*order).limit(query.limit)
 
 
 def _sorted_by(name: str, dialect: str) -> ColumnElement[Any]:
     """The column, or the value of a metric or a parameter, that `name` means."""
     if name.startswith("params."):
-        return rank(_PARAMS, where.parse_key(name), dialect)
+        return rank(PARAMS, where.parse_key(name), dialect)
     if name.startswith(_METRIC):
         table = schema.metrics
         one = (table.c.trial == _T.seq) & (table.c.name == name.removeprefix(_METRIC))
@@ -157,7 +157,7 @@ def _order(column: ColumnElement[Any], descending: bool) -> Sequence[ColumnEleme
 
 def _at(column: ColumnElement[Any], trial: str) -> ColumnElement[Any]:
     """The value of `column` in the row of `trial`, inside a larger question over the same tables."""
-    row = select(column).select_from(_NAMED).where(_T.id == trial)
+    row = select(column).select_from(NAMED).where(_T.id == trial)
     return row.correlate(None).scalar_subquery()
 
 
@@ -181,7 +181,7 @@ def _beyond(column: ColumnElement[Any], descending: bool, after: str) -> ColumnE
     )
 
 
-def _conditions(query: Query, dialect: str) -> list[ColumnElement[bool]]:
+def conditions(query: Query, dialect: str) -> list[ColumnElement[bool]]:
     """What a trial must satisfy; comparisons with bare columns, so that an index can answer them."""
     found: list[ColumnElement[bool]] = []
     if query.project is not None:
@@ -227,7 +227,7 @@ def _metrics_and_tags(
     """By one query: what the page's trials measured, and how they are tagged."""
     m, t = schema.metrics.c, schema.tags.c
     chosen: Any = (
-        seqs if len(seqs) <= _LISTED else select(_T.seq).where(*_conditions(query, connection.dialect.name))
+        seqs if len(seqs) <= _LISTED else select(_T.seq).where(*conditions(query, connection.dialect.name))
     )
     none = literal_column("NULL", schema.metrics.c.value.type)
     both = union_all(
@@ -246,7 +246,7 @@ def _metrics_and_tags(
 
 def count(connection: Connection, query: Query) -> dict[Status, int]:
     """How many trials of each status there are; `sort`, `limit` and `after` do not matter."""
-    chosen = _conditions(query, connection.dialect.name)
+    chosen = conditions(query, connection.dialect.name)
     question = select(_T.status, func.count()).where(*chosen).group_by(_T.status)
     counts = {Status(status): number for status, number in connection.execute(question)}
     return {status: counts[status] for status in Status if status in counts}

@@ -13,13 +13,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select, update
 
 from mitosis.errors import StoreRefused
-from mitosis.store import load, query, record, schema, setup, variants
+from mitosis.store import groups, load, query, record, schema, setup, short, sweeps, variants
 from mitosis.store.address import Address, display_url, password_in, read
 from mitosis.store.connect import Presence, make_engine, transaction
 from mitosis.store.digests import DigestCache
 from mitosis.store.rows import project_id
-from mitosis.store.values import Query, SweepRecord, VariantUse
+from mitosis.store.values import Group, Query, SweepRecord, SweepState, VariantUse
 from mitosis.trial import JSON, Attestation, Outcome, Status, Summary, Trial, TrialSpec, Variant
+from mitosis.where import Key, Where
 
 __all__ = ["Query", "Store", "SweepRecord", "VariantUse", "display_url", "password_in"]
 
@@ -263,6 +264,38 @@ class Store:
         """The latest sweep of the project, or that whose id begins with `name`; None where there is none."""
         with self._transaction() as connection:
             return query.latest_sweep(connection, name, project)
+
+    def brief(self, kind: str, digests: Collection[str]) -> dict[str, str]:
+        """By id or digest, its shortest unique beginning; see `short.COLUMNS` for the kinds."""
+        with self._transaction() as connection:
+            return short.shortest(connection, kind, digests)
+
+    def short(self, trial: str) -> str:
+        """The shortest beginning, never under seven digits, that names the trial with that id."""
+        return self.brief("id", [trial])[trial]
+
+    def groups(self, question: Query, by: Sequence[Key]) -> list[Group]:
+        """Counts and means of the trials the question means, by the values of `by`; no limit holds.
+
+        Raises SelectionRefused for a key that trials cannot be grouped by.
+        """
+        with self._transaction() as connection:
+            return groups.groups(connection, question, by)
+
+    def absent(self, expression: Where) -> list[Key]:
+        """The parameters and metrics in the expression that no trial of the store has."""
+        with self._transaction() as connection:
+            return groups.absent(connection, expression)
+
+    def named_sweep(self, name: str) -> SweepRecord | None:
+        """The sweep whose id begins with `name`; None, or TrialNotFound where there is more than one."""
+        with self._transaction() as connection:
+            return sweeps.named(connection, name)
+
+    def sweep_state(self, sweep: str) -> SweepState | None:
+        """How the sweep with that id stands; None where the store does not know it."""
+        with self._transaction() as connection:
+            return sweeps.state(connection, sweep)
 
     def environment(self, digest: str) -> dict[str, JSON] | None:
         """The content of an environment; None where the store does not hold it."""

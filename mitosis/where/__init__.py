@@ -18,6 +18,7 @@ from mitosis.where.values import (
     Or,
     Value,
     Where,
+    below,
     keys,
     moment,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Or",
     "Value",
     "Where",
+    "below",
     "keys",
     "moment",
     "parse",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TypeAlias
 
 from mitosis.errors import SelectionRefused
+from mitosis.trial import JSON
 
 HEX, TEXT, NUMBER, FLAG, TIME, SET, ANY = "hex", "text", "number", "flag", "time", "set", "any"
 
@@ -109,6 +110,16 @@ def keys(where: Where) -> Iterator[Key]:
     else:
         for part in where.parts:
             yield from keys(part)
+
+
+def below(value: JSON, path: Sequence[str | int]) -> JSON:
+    """What lies at `path` below a value of `params`; None where nothing does."""
+    for part in path:
+        within = isinstance(part, int) and isinstance(value, list | tuple) and part < len(value)
+        if not within and not (isinstance(value, dict) and part in value):
+            return None
+        value = value[part]
+    return value
 
 
 def moment(text: str) -> datetime:
