@@ -11,22 +11,25 @@ from mitosis.request import Request
 from mitosis.trial import Trial, TrialSpec
 
 Naming: TypeAlias = Callable[[str], str]
-"""The shortest unique beginning of a trial's id; asked only by a display that shows it."""
+"""What gives the shortest unique beginning of a trial's id."""
 
 
 class Display(Protocol):
     """What shows a trial while it runs."""
 
-    def started(self, spec: TrialSpec, why: str, name: Naming) -> None:
+    def naming(self, name: Naming) -> None:
+        """How the ids of trials are shortened from now on; a display that shows none need not ask."""
+
+    def started(self, spec: TrialSpec, why: str) -> None:
         """The trial's row exists, its kernel is about to start; `why` it has to run, where that was asked."""
 
     def stream(self, name: str, text: str) -> None:
         """The experiment wrote `text` to `name`, stdout or stderr."""
 
-    def finished(self, trial: Trial, name: Naming) -> None:
+    def finished(self, trial: Trial) -> None:
         """The trial is closed."""
 
-    def skipped(self, request: Request, trial: Trial, name: Naming) -> None:
+    def skipped(self, request: Request, trial: Trial) -> None:
         """Nothing runs: `trial` stands for what was asked."""
 
     def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
@@ -52,16 +55,19 @@ def write(stream: TextIO, text: str) -> None:
 class Silent:
     """The display that shows nothing."""
 
-    def started(self, spec: TrialSpec, why: str, name: Naming) -> None:
+    def naming(self, name: Naming) -> None:
+        """Say nothing."""
+
+    def started(self, spec: TrialSpec, why: str) -> None:
         """Say nothing."""
 
     def stream(self, name: str, text: str) -> None:
         """Say nothing."""
 
-    def finished(self, trial: Trial, name: Naming) -> None:
+    def finished(self, trial: Trial) -> None:
         """Say nothing."""
 
-    def skipped(self, request: Request, trial: Trial, name: Naming) -> None:
+    def skipped(self, request: Request, trial: Trial) -> None:
         """Say nothing."""
 
     def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:

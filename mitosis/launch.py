@@ -41,21 +41,22 @@ def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
     Raises Refused where it cannot be begun: nothing is recorded then.
     """
     with open_store(verdict.store) as store:
+        display.naming(store.short)
         surroundings = environment.collect()
         spec = _specify(verdict, request, store, environment.digest(surroundings))
         found = _standing(spec, request, store)
         if found.trial is not None:
-            display.skipped(request, found.trial, store.short)
+            display.skipped(request, found.trial)
             if spec.sweep is not None and spec.job is not None:
                 store.stand_in(spec.sweep, spec.job, found.trial.id)
             return found.trial
         spec, folder = _begin(verdict, request, store, spec, surroundings)
-        display.started(spec, found.reason, store.short)
+        display.started(spec, found.reason)
         outcome = _execute(spec, request, folder, verdict, display)
         if request.settings.verify is Verify.twice and outcome.status is Status.SUCCEEDED:
             outcome = _verified(outcome, spec, request, folder, verdict)
         trial = closing.close(store, spec, _in_its_environment(outcome, spec))
-        display.finished(trial, store.short)
+    display.finished(trial)
     return trial
 
 

@@ -50,7 +50,8 @@ def task(config: DictConfig) -> float | None:
         trial = launch.record_refusal(
             verdict, compose.experiment_name(config, hydra), request, compose.job_number(hydra), error
         )
-        state.display().finished(trial, functools.partial(launch.short, verdict))
+        state.display().naming(functools.partial(launch.short, verdict))
+        state.display().finished(trial)
     if driver is not None:
         driver.trials.append(trial)
         if trial.status is Status.INTERRUPTED:

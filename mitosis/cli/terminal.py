@@ -30,18 +30,30 @@ class Terminal:
     def __init__(self, quiet_stdout: bool = False) -> None:
         self._out: TextIO = sys.stderr if quiet_stdout else sys.stdout
         self._sweep: _Progress | None = None
+        self._name: Naming = text.short
 
-    def started(self, spec: TrialSpec, why: str, name: Naming) -> None:
+    def naming(self, name: Naming) -> None:
+        """Shorten ids by `name`, as far as the store can be asked."""
+
+        def asked(trial: str) -> str:
+            try:
+                return name(trial)
+            except StoreRefused:
+                return text.short(trial)
+
+        self._name = asked
+
+    def started(self, spec: TrialSpec, why: str) -> None:
         """Say which trial begins."""
         if self._sweep is None or why:
             what = text.safe(f"{spec.experiment} {spec.variant} seed={spec.seed}")
-            self._line(f"{name(spec.id)} {what}: running{f' ({text.safe(why)})' if why else ''}")
+            self._line(f"{self._name(spec.id)} {what}: running{f' ({text.safe(why)})' if why else ''}")
 
-    def skipped(self, request: Request, trial: Trial, name: Naming) -> None:
+    def skipped(self, request: Request, trial: Trial) -> None:
         """Say which trial stands for the one that was asked for."""
         what = f"{request.experiment} {request.label} seed={request.seed}"
         main = text.number(trial.outcome.main) if trial.outcome is not None else "-"
-        self._line(f"{name(trial.id)} stands for {text.safe(what)}: main={main}")
+        self._line(f"{self._name(trial.id)} stands for {text.safe(what)}: main={main}")
 
     def stream(self, name: str, content: str) -> None:
         """Pass on what the experiment writes; above the bar in a sweep."""
@@ -50,14 +62,14 @@ class Terminal:
             return
         write(sys.stderr if name == "stderr" else self._out, content)
 
-    def finished(self, trial: Trial, name: Naming) -> None:
+    def finished(self, trial: Trial) -> None:
         """Print the closing line, after the user's own traceback where it failed."""
         if self._sweep is not None:
             self._sweep.finish_lines()
         if trial.status is not Status.SUCCEEDED:
             self._complain(text.failure(trial))
         if self._sweep is None or trial.status is not Status.SUCCEEDED:
-            self._line(text.closing_line(trial, name(trial.id)))
+            self._line(text.closing_line(trial, self._name(trial.id)))
 
     def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
         """Begin the progress of a sweep."""
