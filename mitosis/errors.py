@@ -50,6 +50,10 @@ class TrialNotFound(Refused):
     """No trial, or more than one, answers to the name given."""
 
 
+class ResultRefused(Refused):
+    """What an experiment returned cannot be read back."""
+
+
 class StoreRefused(Refused):
     """The store cannot be used: newer schema, unreachable, no permission, no locks."""
 

@@ -85,7 +85,11 @@ ROOMS = {
     "request": Room(ours=words("settings trial")),
     "display": Room(ours=words("gate request trial")),
     "attesting": Room(ours=CORE | words("store")),
-    "audit": Room(ours=CORE | words("attesting capture store")),
+    "labels": Room(ours=CORE | words("store")),
+    "finding": Room(ours=CORE | words("capture settle store")),
+    # the public interface: it reads, and brings along neither Hydra nor Jupyter
+    "reading": Room(ours=CORE | words("finding frame store telling where"), inner=words("pandas")),
+    "audit": Room(ours=CORE | words("attesting capture labels store")),
     "recipe": Room(ours=CORE | words("capture store")),
     # what runs the record again: on the launcher, beside Hydra
     "again": Room(
@@ -96,7 +100,9 @@ ROOMS = {
         ours=VALUES | words("identity launch gate settings request display"), doors=words("hydra omegaconf")
     ),
     "cli": Room(
-        ours=CORE | LAUNCHER | words("again capture store compare differences where telling frame"),
+        ours=CORE
+        | LAUNCHER
+        | words("again capture store compare differences where telling frame finding labels"),
         doors=words("click rich"),
         inner=words("pyarrow"),
         inner_ours=words("app notebook"),

@@ -19,6 +19,7 @@ COMMANDS = {
     "init": "make a directory with a first experiment, ready to run",
     "ls": "list trials, newest first",
     "show": "everything about one trial",
+    "tag": "put tags and a note on trials, or take them off",
     "open": "open a trial's report in the browser",
     "variants": "the named choices, their versions, and how often each was used",
     "resume": "go on with a sweep: run what has not succeeded yet",

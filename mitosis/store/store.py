@@ -178,6 +178,16 @@ class Store:
             beat = update(table).where(alive).values(heartbeat=record.server_now(connection))
             return connection.execute(beat).rowcount == 1
 
+    def label(
+        self, trial: str, add: Collection[str], remove: Collection[str], note: str | None
+    ) -> tuple[tuple[str, ...], str]:
+        """Change tags and, unless it is None, the note of a trial; returns both as they are now.
+
+        Raises TrialNotFound where the store does not know the id.
+        """
+        with self._transaction(write=True) as connection:
+            return record.label(connection, trial, add, remove, note)
+
     def attest(self, trial: str, found: Attestation) -> None:
         """Add to a finished trial what was found out about it; the time is the store's.
 
