@@ -6,7 +6,12 @@ from typing import Any
 
 __version__ = "1.0.0.dev0"
 
-_HOMES: dict[str, str] = {"log": "mitosis.kernel.series", "lookup": "mitosis.kernel.lookup"}
+_HOMES: dict[str, str] = {
+    "load": "mitosis.reading",
+    "log": "mitosis.kernel.series",
+    "lookup": "mitosis.kernel.lookup",
+    "trials": "mitosis.reading",
+}
 """Public name -> the module that defines it, imported when the name is first used."""
 
 __all__ = ["__version__", *_HOMES]

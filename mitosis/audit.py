@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import attesting
+from mitosis import attesting, labels
 from mitosis.capture import git, inputs
 from mitosis.errors import MitosisError, Refused
 from mitosis.folder import TrialFolder, trial_folders
@@ -138,7 +138,8 @@ def _read(folder: TrialFolder) -> Trial | None:
         trial = from_plain(Trial, document)
     except (KeyError, TypeError, ValueError):
         return None
-    trial = replace(trial, spec=replace(trial.spec, folder=str(folder.path)))
+    spec = labels.applied(trial.spec, folder)
+    trial = replace(trial, spec=replace(spec, folder=str(folder.path)))
     if trial.outcome is not None:
         return trial
     ended = folder.read_json(folder.outcome)

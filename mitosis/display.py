@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Protocol, TextIO
+from collections.abc import Callable
+from typing import Protocol, TextIO, TypeAlias
 
 from mitosis.gate import Sweep, Verdict
 from mitosis.request import Request
 from mitosis.trial import Trial, TrialSpec
 
+Naming: TypeAlias = Callable[[str], str]
+"""What gives the shortest unique beginning of a trial's id."""
+
 
 class Display(Protocol):
     """What shows a trial while it runs."""
+
+    def naming(self, name: Naming) -> None:
+        """How the ids of trials are shortened from now on; a display that shows none need not ask."""
 
     def started(self, spec: TrialSpec, why: str) -> None:
         """The trial's row exists, its kernel is about to start; `why` it has to run, where that was asked."""
@@ -47,6 +54,9 @@ def write(stream: TextIO, text: str) -> None:
 
 class Silent:
     """The display that shows nothing."""
+
+    def naming(self, name: Naming) -> None:
+        """Say nothing."""
 
     def started(self, spec: TrialSpec, why: str) -> None:
         """Say nothing."""

@@ -42,8 +42,16 @@ class VariantRedefined(Refused):
     """The name of a variant is locked to other content."""
 
 
+class SelectionRefused(Refused):
+    """What chooses trials cannot be read: an expression, a name, a date, a column."""
+
+
 class TrialNotFound(Refused):
     """No trial, or more than one, answers to the name given."""
+
+
+class ResultRefused(Refused):
+    """What an experiment returned cannot be read back."""
 
 
 class StoreRefused(Refused):

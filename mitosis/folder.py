@@ -68,6 +68,11 @@ class TrialFolder:
         return self.path / "output.log"
 
     @property
+    def labels(self) -> Path:
+        """Tags and note, where they were changed after the launch."""
+        return self.path / "tags.json"
+
+    @property
     def figures(self) -> Path:
         """The directory of the figures."""
         return self.path / "figures"

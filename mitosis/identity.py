@@ -193,12 +193,13 @@ def _container(value: Any, path: str, above: tuple[int, ...]) -> Any:
     if isinstance(value, tuple):
         return {"!tuple": [_tree(item, f"{path}[{i}]", above) for i, item in enumerate(value)]}
     if all(type(key) is str for key in value):
-        return {_escaped(_text(k, path)): _tree(v, _join(path, k), above) for k, v in value.items()}
+        return {escaped(_text(k, path)): _tree(v, _join(path, k), above) for k, v in value.items()}
     pairs = [(_key(k, path), _tree(v, _join(path, k), above)) for k, v in value.items()]
     return {"!map": [[key, item] for key, item in sorted(pairs, key=lambda pair: _written(pair[0]))]}
 
 
-def _escaped(key: str) -> str:
+def escaped(key: str) -> str:
+    """A key of the user's as the canonical text holds it."""
     return "!" + key if key.startswith("!") else key
 
 

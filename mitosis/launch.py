@@ -41,6 +41,7 @@ def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
     Raises Refused where it cannot be begun: nothing is recorded then.
     """
     with open_store(verdict.store) as store:
+        display.naming(store.short)
         surroundings = environment.collect()
         spec = _specify(verdict, request, store, environment.digest(surroundings))
         found = _standing(spec, request, store)
@@ -260,6 +261,12 @@ def _beat(url: str, trial: str) -> None:
             store.heartbeat(trial)
     except MitosisError:
         return
+
+
+def short(verdict: Verdict, trial: str) -> str:
+    """The shortest unique beginning of the id of a trial."""
+    with open_store(verdict.store) as store:
+        return store.short(trial)
 
 
 def sweep_statuses(verdict: Verdict) -> list[Status]:

@@ -71,7 +71,7 @@ ROOMS = {
     "capture.history": Room(ours=VALUES, inner=words("git")),
     "capture.environment": Room(ours=CORE, inner=words("threadpoolctl")),
     "capture.inputs": Room(ours=CORE),
-    "notebook": Room(ours=CORE, doors=words("nbformat")),
+    "notebook": Room(ours=CORE | words("telling"), doors=words("nbformat")),
     "notebook.execute": Room(ours=CORE | words("notebook"), doors=words("nbclient nbformat")),
     "notebook.kernels": Room(ours=CORE | words("notebook"), doors=words("jupyter_client traitlets")),
     "notebook.curves": Room(ours=VALUES | words("series")),
@@ -82,7 +82,10 @@ ROOMS = {
     "kernel": Room(inner=words("cloudpickle numpy threadpoolctl IPython"), stdlib_only_ours=True),
     # the fork server becomes the kernel: that is the one import of it
     "kernel.forkserver": Room(inner=words("ipykernel IPython"), stdlib_only_ours=True),
-    "store": Room(ours=VALUES | words("identity"), doors=words("sqlalchemy alembic")),
+    "where": Room(ours=VALUES),
+    "telling": Room(),
+    "frame": Room(ours=CORE | words("telling where")),
+    "store": Room(ours=VALUES | words("identity where"), doors=words("sqlalchemy alembic")),
     # the launcher: no door of another's, so that the store, git and notebooks are reached through their rooms
     "settings": Room(),
     "gate": Room(ours=CORE | words("capture store settings settle")),
@@ -91,7 +94,11 @@ ROOMS = {
     "request": Room(ours=words("settings trial")),
     "display": Room(ours=words("gate request trial")),
     "attesting": Room(ours=CORE | words("store")),
-    "audit": Room(ours=CORE | words("attesting capture store")),
+    "labels": Room(ours=CORE | words("store")),
+    "finding": Room(ours=CORE | words("capture settle store")),
+    # the public interface: it reads, and brings along neither Hydra nor Jupyter
+    "reading": Room(ours=CORE | words("finding frame store telling where"), inner=words("pandas")),
+    "audit": Room(ours=CORE | words("attesting capture labels store")),
     "recipe": Room(ours=CORE | words("capture store")),
     # what runs the record again: on the launcher, beside Hydra
     "again": Room(
@@ -102,8 +109,12 @@ ROOMS = {
         ours=VALUES | words("identity launch gate settings request display"), doors=words("hydra omegaconf")
     ),
     "cli": Room(
-        ours=CORE | LAUNCHER | words("again capture store compare differences groups stamp series charts"),
+        ours=CORE
+        | LAUNCHER
+        | words("again capture store compare differences groups stamp series charts")
+        | words("where telling frame finding labels"),
         doors=words("click rich"),
+        inner=words("pyarrow"),
         inner_ours=words("app notebook"),
     ),
     "examples": Room(doors=words("numpy matplotlib sklearn scipy")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import cast
 
 from hydra.core.hydra_config import HydraConfig
@@ -49,6 +50,7 @@ def task(config: DictConfig) -> float | None:
         trial = launch.record_refusal(
             verdict, compose.experiment_name(config, hydra), request, compose.job_number(hydra), error
         )
+        state.display().naming(functools.partial(launch.short, verdict))
         state.display().finished(trial)
     if driver is not None:
         driver.trials.append(trial)

@@ -1,139 +1,197 @@
-"""`mitosis ls`: trials, newest first, filtered and sorted."""
+"""`mitosis ls`: trials, newest first, chosen, grouped, exported, watched."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mitosis.cli import locate, tables, text
-from mitosis.errors import Refused
+from mitosis import frame
+from mitosis.cli import locate, select, tables, text
+from mitosis.errors import SelectionRefused
 from mitosis.trial import Status, Summary
 
 if TYPE_CHECKING:
-    from mitosis.store import Query
+    from mitosis.store import Query, Store
 
-_COLORS = {
+COLORS = {
     Status.SUCCEEDED: "green",
     Status.RUNNING: "cyan",
     Status.INTERRUPTED: "yellow",
 }
+_ALIASES = {"took": "seconds", "started": "started_at"}
+_FIXED = ("id", "", "experiment", "variant", "seed", "status", "main", "took", "commit", "started")
+_RIGHT = {"seed", "main", "took", "seconds", "cpu_seconds", "job", "taints"}
+_DIGESTS = ("id", "commit", "sweep", "param_set")
+_FORMATS = ("as_json", "as_csv", "parquet", "watch")
 
 
 @click.command()
-@click.option("--experiment", metavar="NAME", help="Only of this experiment.")
-@click.option(
-    "--variant", metavar="LABEL", help="Only of this variant, as `ls` shows it: fast, digits,model=svm."
-)
-@click.option("--status", type=click.Choice([s.value for s in Status]), help="Only with this status.")
-@click.option("--seed", type=int, help="Only with this seed.")
-@click.option("--commit", metavar="HASH", help="Only of this commit (a prefix is enough).")
-@click.option("--sweep", metavar="ID", help="Only of this sweep (a prefix is enough).")
-@click.option(
-    "--since", metavar="DATE", help="Only started at or after: 2026-01-31, 2026-01-31T12:00, 3h, 2d."
-)
-@click.option("--until", metavar="DATE", help="Only started before.")
-@click.option(
-    "--sort",
-    default="-started_at",
-    show_default=True,
-    metavar="COLUMN",
-    help="By this column; -COLUMN for descending. E.g. main.",
-)
-@click.option(
-    "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="At most so many; 0: all."
-)
-@click.option(
-    "--all-projects", is_flag=True, help="Of every project in the store, not only of this repository."
-)
+@select.options
+@click.option("--columns", metavar="KEYS", help="These instead: id,params.dt,metrics.loss,started.")
+@click.option("--group-by", "by", metavar="KEYS", help="Count instead, by: status,params.dt,variant.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV instead, of all that match and with all columns.")
+@click.option("--parquet", metavar="FILE", type=click.Path(path_type=Path), help="A Parquet file instead.")
+@click.option("--watch", is_flag=True, help="Show it again and again until nothing runs any more.")
 @locate.store_option
-def command(as_json: bool, url: str | None, **wanted: str | int | bool | None) -> int:
+def command(url: str | None, columns: str | None, by: str | None, **given: Any) -> int:
     """List trials, newest first."""
-    query = _query(wanted)
-    page = query.limit
-    with locate.opened(url) as store:
-        # one trial beyond the page tells that there are more; to count them all would read a whole index
-        ahead = replace(query, limit=None if page is None else page + 1)
-        found = store.find(ahead) if store is not None else []
-    more = page is not None and len(found) > page
-    found = found[:page]
-    if as_json:
-        from mitosis.cli import answers
-
-        answers.emit([answers.line(s) for s in found])
-        return 0
-    if not found:
-        print(
-            "no trial"
-            + (" matches" if any(v for k, v in wanted.items() if k not in ("limit", "sort")) else " yet")
+    chosen = [name for name in _FORMATS if given[name]]
+    if len(chosen) > 1:
+        raise SelectionRefused(
+            "a table is given in one form", "choose one of --json, --csv, --parquet, --watch"
         )
-        return 0
-    _table(found)
-    print(f"{'more with --limit 0; ' if more else ''}next: mitosis show {text.short(found[0].id)}")
+    query = select.query(given)
+    if (given["as_csv"] or given["parquet"]) and given["limit"] is None:
+        query = replace(query, limit=None)
+    names = _names(columns)
+    frame.chosen((), names or ())  # refuses what is no column
+    with locate.opened(url) as store:
+        if by is not None:
+            from mitosis.cli import grouped
+
+            return grouped.show(store, query, _names(by) or [], given)
+        if given["watch"]:
+            return _watch(store, query, names)
+        found = _found(store, query)
+        more = query.limit is not None and len(found) > query.limit
+        found = found[: query.limit]
+        if store is not None:
+            select.warn(store, query)
+        if chosen:
+            _export(found, names, given)
+            return 0
+        if not found:
+            print("no trial matches" if select.narrowed(given) else "no trial yet")
+            return 0
+        with tables.paged():
+            print("\n".join(_lines(store, found, names)))
+            if more:
+                print(f"the first {len(found)}; all: --limit 0")
+        assert store is not None
+        tables.hint(f"mitosis show {store.short(found[0].id)}")
     return 0
 
 
-def _query(wanted: dict[str, str | int | bool | None]) -> Query:
-    from mitosis.store import Query
-
-    return Query(
-        project=None if wanted["all_projects"] else locate.project(),
-        experiment=_text(wanted["experiment"]),
-        variant=_text(wanted["variant"]),
-        status=(Status(wanted["status"]),) if wanted["status"] else (),
-        seed=wanted["seed"] if isinstance(wanted["seed"], int) else None,
-        commit=_text(wanted["commit"]),
-        sweep=_text(wanted["sweep"]),
-        since=moment(_text(wanted["since"])),
-        until=moment(_text(wanted["until"])),
-        sort=_column(str(wanted["sort"])),
-        limit=int(wanted["limit"] or 0) or None,
-    )
+def _found(store: Store | None, query: Query) -> list[Summary]:
+    """A page and one trial beyond it, which tells that there are more: to count them reads a whole index."""
+    ahead = replace(query, limit=None if query.limit is None else query.limit + 1)
+    return store.find(ahead) if store is not None else []
 
 
-def _column(name: str) -> str:
-    """The key of the record behind a column's heading."""
-    descending, column = ("-", name[1:]) if name.startswith("-") else ("", name)
-    return descending + {"took": "seconds", "started": "started_at"}.get(column, column)
-
-
-def _text(value: str | int | bool | None) -> str | None:
-    return None if value is None or value == "" else str(value)
-
-
-def moment(value: str | None) -> datetime | None:
-    """A date, a time (the user's own zone where none is given) or an age (`3h`, `2d`)."""
-    if value is None:
+def _names(columns: str | None) -> list[str] | None:
+    if columns is None:
         return None
-    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    if value[:-1].isdigit() and value[-1:] in units:
-        return datetime.now(timezone.utc) - timedelta(**{units[value[-1]]: int(value[:-1])})
-    try:
-        return datetime.fromisoformat(value).astimezone(timezone.utc)
-    except ValueError as error:
-        todo = "write 2026-01-31, 2026-01-31T12:00, or an age: 3h, 2d"
-        raise Refused(f"{value!r} is no date", todo) from error
+    return [_ALIASES.get(name, name) for name in (part.strip() for part in columns.split(",")) if name]
 
 
-def _table(found: list[Summary]) -> None:
-    def row(trial: Summary) -> list[tables.Cell]:
-        return [
-            text.short(trial.id),
-            "!" if trial.taints else "",
-            text.safe(trial.experiment),
-            text.safe(trial.variant),
-            str(trial.seed),
-            tables.Styled(trial.status.value, _COLORS.get(trial.status, "red")),
-            text.number(trial.main),
-            text.seconds(trial.seconds),
-            text.short(trial.commit) + ("+" if trial.dirty else ""),
-            text.local(trial.started_at),
-        ]
+def _export(found: Sequence[Summary], names: Sequence[str] | None, given: dict[str, Any]) -> None:
+    from mitosis.cli import answers, export
 
-    columns = ["id", "", "experiment", "variant", "seed", "status", "main", "took", "commit", "started"]
-    tables.show(columns, [row(t) for t in found], right=("seed", "main", "took"))
-    if any(trial.taints for trial in found):
-        print("! the record of this trial is not proven: mitosis show ID says why")
+    if given["as_json"]:
+        answers.emit(
+            [answers.line(s) for s in found] if names is None else export.records(frame.chosen(found, names))
+        )
+        return
+    table = frame.whole(found) if names is None else frame.chosen(found, names)
+    if given["as_csv"]:
+        export.to_csv(table)
+    else:
+        export.to_parquet(table, given["parquet"])
+        print(f"{len(found)} trials in {given['parquet']}", file=sys.stderr)
+
+
+def _watch(store: Store | None, query: Query, names: Sequence[str] | None) -> int:
+    from mitosis.cli import watch
+
+    def look() -> watch.Look:
+        if store is None:
+            return watch.Look(["no trial yet"], runs=False, waits=False)
+        from mitosis import settle
+
+        settle.settle(store, None)
+        found = store.find(query)
+        states = watch.sweeps_of(store, found, query.sweep)
+        short = store.brief("sweep", [state.record.id for state in states])
+        lines = _lines(store, found, names) if found else ["no trial yet"]
+        lines += [watch.line(state, short[state.record.id]) for state in states]
+        runs = any(t.status is Status.RUNNING for t in found) or any(s.running for s in states)
+        return watch.Look(lines, runs, any(s.waiting for s in states))
+
+    watch.follow(look)
+    return 0
+
+
+def _lines(store: Store | None, found: Sequence[Summary], names: Sequence[str] | None) -> list[str]:
+    """The table; by default with the parameters that differ, as many as fit into the terminal."""
+    assert store is not None
+    shown = list(_FIXED) if names is None else list(names)
+    used = [kind for kind in _DIGESTS if kind in shown]
+    short = {kind: store.brief(kind, [d for t in found if (d := getattr(t, kind))]) for kind in used}
+    columns = {name: [_cell(trial, name, short) for trial in found] for name in shown}
+    if names is None:
+        columns = _with_parameters(found, columns)
+    rows = list(zip(*columns.values(), strict=True))
+    right = {n for n in columns if n in _RIGHT or n.startswith("metrics.")}
+    right |= {n for n in columns if n.startswith("params.") and _numbers(found, n)}
+    lines = tables.lines(list(columns), rows, right)
+    if names is None and any(trial.taints for trial in found):
+        lines.append("! the record of this trial is not proven: mitosis show ID says why")
+    return lines
+
+
+def _with_parameters(
+    found: Sequence[Summary], columns: dict[str, list[tables.Cell]]
+) -> dict[str, list[tables.Cell]]:
+    """The columns, and after the seed those parameters that differ and for which the terminal has room."""
+    wide = tables.wide()
+    if wide is None:
+        return columns
+    room = wide - sum(_width(name, cells) + 2 for name, cells in columns.items())
+    added = {}
+    for name in frame.differing(found):
+        read = frame.reader(name)
+        cells: list[tables.Cell] = [text.number(read(trial)) for trial in found]
+        room -= _width(name, cells) + 2
+        if room < 0:
+            break
+        added[name] = cells
+    before = list(columns).index("seed") + 1
+    items = list(columns.items())
+    return dict([*items[:before], *added.items(), *items[before:]])
+
+
+def _width(name: str, cells: Sequence[tables.Cell]) -> int:
+    texts = [cell.text if isinstance(cell, tables.Styled) else cell for cell in cells]
+    return max(tables.width(part) for part in (name, *texts))
+
+
+def _numbers(found: Sequence[Summary], name: str) -> bool:
+    read = frame.reader(name)
+    return all(isinstance(read(trial), int | float | None) for trial in found)
+
+
+def _cell(trial: Summary, name: str, short: dict[str, dict[str, str]]) -> tables.Cell:
+    """A value as it stands in the table."""
+    if name == "":
+        return "!" if trial.taints else ""
+    if name in ("took", "started"):
+        return text.seconds(trial.seconds) if name == "took" else text.local(trial.started_at)
+    value = frame.reader(name)(trial)
+    if name in short:
+        dirty = "+" if name == "commit" and trial.dirty else ""
+        return f"{short[name][value]}{dirty}" if value else "-"
+    if name == "status":
+        return tables.Styled(trial.status.value, COLORS.get(trial.status, "red"))
+    if name in ("seconds", "cpu_seconds"):
+        return text.seconds(value)
+    if name == "started_at":
+        return text.local(value)
+    if isinstance(value, str):
+        return text.safe(value).replace("\n", " ")
+    return " ".join(text.safe(tag) for tag in value) if name == "tags" else text.number(value)

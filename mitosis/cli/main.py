@@ -19,6 +19,7 @@ COMMANDS = {
     "init": "make a directory with a first experiment, ready to run",
     "ls": "list trials, newest first",
     "show": "everything about one trial",
+    "tag": "put tags and a note on trials, or take them off",
     "open": "open a trial's report in the browser",
     "compare": "which variant is better, by how much, and whether the seeds could explain it",
     "plot": "a metric over what was swept, or a logged series, as a picture or an interactive page",

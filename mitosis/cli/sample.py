@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mitosis.cli import locate
-from mitosis.cli.ls import moment
+from mitosis.cli.select import filters, warn
+from mitosis.cli.select import query as question
 from mitosis.groups import Selection, select, tells_codes_apart
 from mitosis.trial import Summary
 
@@ -38,19 +38,11 @@ class Sample:
 
 
 def options(command: F) -> F:
-    """The options that choose trials for a statistic."""
+    """The options that choose trials for a statistic; without `--experiment`, that of the latest trial."""
     for decorate in (
-        click.option(
-            "--experiment", metavar="NAME", help="Of this experiment; default: that of the latest trial."
-        ),
-        click.option("--variant", metavar="LABEL", help="Only of this variant, as `ls` shows it."),
-        click.option("--commit", metavar="HASH", help="Only of this commit (a prefix is enough)."),
-        click.option("--sweep", metavar="ID", help="Only of this sweep (a prefix is enough)."),
-        click.option("--since", metavar="DATE", help="Only started at or after: 2026-01-31, 3h, 2d."),
-        click.option("--until", metavar="DATE", help="Only started before."),
-        click.option("--all-projects", is_flag=True, help="Of every project in the store."),
-        click.option("--mix-code", is_flag=True, help="Mix trials of different code."),
         click.option("--tainted", is_flag=True, help="Count trials whose record is not proven as well."),
+        click.option("--mix-code", is_flag=True, help="Mix trials of different code."),
+        filters,
     ):
         command = decorate(command)
     return command
@@ -60,7 +52,8 @@ def choose(store: Store | None, wanted: Mapping[str, Any], by: tuple[str, ...]) 
     """The trials that `options` ask for, grouped by `by` later; None where there is none."""
     if store is None:
         return None
-    query = _query(wanted)
+    query = replace(question(wanted), removed=True)
+    warn(store, query)
     if query.experiment is None:
         latest = store.find(replace(query, limit=1))
         if not latest:
@@ -99,18 +92,3 @@ def _others(store: Store, query: Query) -> tuple[str, ...]:
     """Another experiment that the same options would choose; one is enough to say so."""
     latest = {t.experiment for t in store.find(replace(query, experiment=None, limit=200))}
     return tuple(sorted(latest - {query.experiment}))
-
-
-def _query(wanted: Mapping[str, Any]) -> Query:
-    from mitosis.store import Query
-
-    return Query(
-        project=None if wanted["all_projects"] else locate.project(),
-        experiment=wanted["experiment"],
-        variant=wanted["variant"],
-        commit=wanted["commit"],
-        sweep=wanted["sweep"],
-        since=moment(wanted["since"]),
-        until=moment(wanted["until"]),
-        removed=True,
-    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mitosis import identity, series
+from mitosis import identity, series, telling
 from mitosis.cli import answers, locate, tables, text
 from mitosis.errors import RepositoryRefused
 from mitosis.folder import TrialFolder
@@ -42,7 +42,7 @@ def _lines(trial: Trial, said: Sequence[Attestation] = ()) -> Iterator[str]:
         yield from _block(
             "metrics", {"main": outcome.main, **outcome.metrics} if outcome.error is None else {}
         )
-    yield from _block("params", _flat(identity.parse(spec.params)))
+    yield from _block("params", _flat(spec.params))
     yield ""
     facts = {
         "entry point": f"{spec.module}:{spec.function}",
@@ -158,11 +158,11 @@ def _block(title: str, rows: Mapping[str, JSON]) -> Iterator[str]:
         yield f"  {text.safe(name):<{width}}  {text.number(value)}"
 
 
-def _flat(value: JSON, path: str = "") -> dict[str, JSON]:
-    """Nested parameters as dotted names, for one line each."""
-    if isinstance(value, dict) and value:
-        rows: dict[str, JSON] = {}
-        for key, inner in value.items():
-            rows |= _flat(inner, f"{path}.{key}" if path else str(key))
-        return rows
-    return {path: value if isinstance(value, float | str) else identity.shown(value)} if path else {}
+def _flat(text_of_params: str) -> dict[str, JSON]:
+    """Parameters by dotted name, for one line each."""
+    leaves = telling.leaves(identity.parse(text_of_params))
+    return {
+        name: value if isinstance(value, float | str) else identity.shown(value)
+        for name, value in leaves
+        if name
+    }

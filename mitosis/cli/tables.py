@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import shutil
 import sys
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 _WIDE = 10_000  # columns where there is no terminal: nothing is cut or folded
@@ -23,10 +26,56 @@ Cell: TypeAlias = str | Styled
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str] = ()) -> None:
     """Print `rows` under `columns`; those in `right` are aligned to the right."""
+    print("\n".join(lines(columns, rows, right)))
+
+
+def lines(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str] = ()) -> list[str]:
+    """The lines of the table: in colour and cut to the width of a terminal, or plain where there is none."""
     if sys.stdout.isatty() or os.environ.get("FORCE_COLOR"):
-        _rich(columns, rows, right)
-    else:
-        print("\n".join(plain(columns, rows, right)))  # rich takes longer to import than the store to answer
+        return _rich(columns, rows, right)
+    return plain(columns, rows, right)  # rich takes longer to import than the store to answer
+
+
+def wide() -> int | None:
+    """How many columns the terminal has; None where nothing has to fit into one."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+@contextlib.contextmanager
+def paged() -> Iterator[None]:
+    """Hand what is printed meanwhile to $PAGER where it is longer than the terminal."""
+    real = sys.stdout
+    if not real.isatty():
+        yield
+        return
+    screen = _Screen()
+    sys.stdout = screen
+    try:
+        yield
+    finally:
+        sys.stdout = real
+        text = screen.getvalue()
+        if text.count("\n") < shutil.get_terminal_size().lines:
+            real.write(text)
+            real.flush()
+        else:
+            import click
+
+            click.echo_via_pager(text, color=True)
+
+
+class _Screen(io.StringIO):
+    """Text on its way to a terminal."""
+
+    def isatty(self) -> bool:
+        """It will be shown on one."""
+        return True
+
+
+def hint(command: str) -> None:
+    """The next useful command, after an answer; beside the data where that goes into a pipe."""
+    sys.stdout.flush()
+    print(f"next: {command}", file=sys.stdout if sys.stdout.isatty() else sys.stderr, flush=True)
 
 
 def plain(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str] = ()) -> list[str]:
@@ -51,7 +100,7 @@ def width(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
 
 
-def _rich(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str]) -> None:
+def _rich(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str]) -> list[str]:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -61,4 +110,7 @@ def _rich(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collect
         table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(c.text, style=c.style) if isinstance(c, Styled) else Text(c) for c in row))
-    Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False).print(table)
+    console = Console(width=wide() or _WIDE, highlight=False, force_terminal=True)
+    with console.capture() as capture:
+        console.print(table)
+    return [line.rstrip() for line in capture.get().rstrip("\n").split("\n")]

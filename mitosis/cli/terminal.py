@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, TextIO
 
 from mitosis.cli import text
-from mitosis.display import write
+from mitosis.display import Naming, write
 from mitosis.errors import StoreRefused
 from mitosis.gate import Sweep, Verdict, open_store
 from mitosis.request import Request
@@ -30,20 +30,30 @@ class Terminal:
     def __init__(self, quiet_stdout: bool = False) -> None:
         self._out: TextIO = sys.stderr if quiet_stdout else sys.stdout
         self._sweep: _Progress | None = None
+        self._name: Naming = text.short
+
+    def naming(self, name: Naming) -> None:
+        """Shorten ids by `name`, as far as the store can be asked."""
+
+        def asked(trial: str) -> str:
+            try:
+                return name(trial)
+            except StoreRefused:
+                return text.short(trial)
+
+        self._name = asked
 
     def started(self, spec: TrialSpec, why: str) -> None:
         """Say which trial begins."""
         if self._sweep is None or why:
-            name = f"{spec.experiment} {spec.variant} seed={spec.seed}"
-            self._line(
-                f"{text.short(spec.id)} {text.safe(name)}: running{f' ({text.safe(why)})' if why else ''}"
-            )
+            what = text.safe(f"{spec.experiment} {spec.variant} seed={spec.seed}")
+            self._line(f"{self._name(spec.id)} {what}: running{f' ({text.safe(why)})' if why else ''}")
 
     def skipped(self, request: Request, trial: Trial) -> None:
         """Say which trial stands for the one that was asked for."""
-        name = f"{request.experiment} {request.label} seed={request.seed}"
+        what = f"{request.experiment} {request.label} seed={request.seed}"
         main = text.number(trial.outcome.main) if trial.outcome is not None else "-"
-        self._line(f"{text.short(trial.id)} stands for {text.safe(name)}: main={main}")
+        self._line(f"{self._name(trial.id)} stands for {text.safe(what)}: main={main}")
 
     def stream(self, name: str, content: str) -> None:
         """Pass on what the experiment writes; above the bar in a sweep."""
@@ -59,7 +69,7 @@ class Terminal:
         if trial.status is not Status.SUCCEEDED:
             self._complain(text.failure(trial))
         if self._sweep is None or trial.status is not Status.SUCCEEDED:
-            self._line(text.closing_line(trial))
+            self._line(text.closing_line(trial, self._name(trial.id)))
 
     def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
         """Begin the progress of a sweep."""
@@ -137,7 +147,13 @@ class _Progress:
         self._update()
         if self._bar is not None:
             self._bar.stop()
-        self.write(text.outcomes(self._sweep.id, self._counts, self._skipped, self._sweep.size) + "\n")
+        try:
+            with open_store(self._verdict.store) as store:
+                name = store.brief("sweep", [self._sweep.id])[self._sweep.id]
+        except StoreRefused:
+            name = self._sweep.id
+        size = self._sweep.size
+        self.write(text.outcomes(self._sweep.id, name, self._counts, self._skipped, size) + "\n")
 
     def _watch(self) -> None:
         while not self._over.wait(POLL_SECONDS):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from mitosis import telling
 from mitosis.folder import TrialFolder
 from mitosis.trial import JSON, Status, Trial
 
@@ -40,13 +41,8 @@ def number(value: JSON) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration as people say it: `0.42 s`, `3 min 5 s`, `2 h 10 min`."""
-    if value is None:
-        return "-"
-    if value < 60:
-        return f"{value:.2g} s" if value < 1 else f"{value:.1f} s"
-    minutes, rest = divmod(int(value), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    """A duration as people say it; `-` where there is none."""
+    return telling.duration(value) or "-"
 
 
 def local(iso: str | None) -> str:
@@ -54,14 +50,14 @@ def local(iso: str | None) -> str:
     return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M") if iso else "-"
 
 
-def closing_line(trial: Trial) -> str:
-    """id, status, main, seconds and the report of a finished trial, in one line."""
+def closing_line(trial: Trial, name: str) -> str:
+    """`name`, status, main, seconds and the report of a finished trial, in one line."""
     outcome = trial.outcome
     assert outcome is not None
     main = f"main={number(outcome.main)}  " if outcome.status is Status.SUCCEEDED else ""
     report = TrialFolder(trial.spec.folder).html
     where = f"  {_relative(report)}" if report.exists() else ""
-    line = f"{short(trial.id)} {outcome.status.value}  {main}{seconds(outcome.seconds)}{where}"
+    line = f"{name} {outcome.status.value}  {main}{seconds(outcome.seconds)}{where}"
     return "\n".join([*(f"taint {t.kind}: {safe(t.what)} ({safe(t.where)})" for t in outcome.taints), line])
 
 
@@ -81,15 +77,18 @@ def failure(trial: Trial) -> str:
     return f"{trial.spec.experiment}: {safe(error.message)}"
 
 
-def outcomes(sweep: str, counts: Mapping[Status, int], skipped: int, size: int | None) -> str:
-    """The table of outcomes that ends a sweep; `skipped` jobs have an earlier trial that stands for them."""
+def outcomes(sweep: str, name: str, counts: Mapping[Status, int], skipped: int, size: int | None) -> str:
+    """The table of outcomes that ends a sweep, `name` for short.
+
+    `skipped` jobs have an earlier trial that stands for them.
+    """
     rows = [(s.value, counts[s]) for s in Status if counts.get(s)]
     rows += [("stood for", skipped)] if skipped else []
     missing = (size or 0) - sum(counts.values()) - skipped
     if missing > 0:
         rows.append(("not begun", missing))
     lines = "\n".join(f"  {name:<12} {count:>6}" for name, count in rows) or "  no trial was begun"
-    return f"sweep {sweep}\n{lines}\nnext: mitosis ls --sweep {short(sweep)}"
+    return f"sweep {sweep}\n{lines}\nnext: mitosis ls --sweep {name}"
 
 
 def _relative(path: Path) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mitosis import identity
+from mitosis import identity, telling
 from mitosis.folder import TrialFolder
-from mitosis.notebook import document, markup
+from mitosis.notebook import markup
 from mitosis.trial import FileRecord, Outcome, Remark, Status, Trial, TrialSpec
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 500  # of a table
 _MOST_FILES = 100
-_TIMES = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def view(nb: NotebookNode | None, trial: Trial) -> dict[str, Any]:
@@ -44,7 +42,7 @@ def view(nb: NotebookNode | None, trial: Trial) -> dict[str, Any]:
         "taints": _remarks(outcome.taints),
         "notes": _remarks((*spec.notes, *outcome.notes)),
         "metrics": _table(measured if main else []),
-        "params": _table(list(_leaves(identity.parse(spec.params)))),
+        "params": _table(_parameters(spec.params)),
         "record": [
             (name, [markup.visible(line) for line in lines]) for name, lines in _record(trial) if lines
         ],
@@ -71,15 +69,8 @@ def _table(rows: Sequence[tuple[str, str]]) -> dict[str, Any]:
     return {"rows": shown, "more": len(rows) - len(shown)}
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted key and value of everything in a mapping of parameters, written as in messages."""
-    if isinstance(value, Mapping) and (value or not path):
-        for key, item in value.items():
-            plain = isinstance(key, str) and re.fullmatch(r"\w[\w-]*", key)
-            name = f".{key}" if plain else f"[{document.literal(key)[0]}]"
-            yield from _leaves(item, (path + name).removeprefix("."))
-    else:
-        yield path, identity.shown(value, 160)
+def _parameters(text: str) -> list[tuple[str, str]]:
+    return [(name, identity.shown(value, 160)) for name, value in telling.leaves(identity.parse(text))]
 
 
 def _facts(spec: TrialSpec, outcome: Outcome) -> Iterator[tuple[str, str]]:
@@ -87,8 +78,8 @@ def _facts(spec: TrialSpec, outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "commit", spec.code.commit[:10] + (" with changes" if spec.code.dirty else "")
     yield "branch", spec.code.branch or ""
     yield "started (UTC)", _moment(spec.started_at)
-    yield "run time", _duration(outcome.seconds)
-    yield "CPU time", _duration(outcome.cpu_seconds)
+    yield "run time", telling.duration(outcome.seconds)
+    yield "CPU time", telling.duration(outcome.cpu_seconds)
     yield "host", spec.process.host
     yield "sweep", (spec.sweep or "") + (f", job {spec.job}" if spec.job is not None and spec.sweep else "")
     yield "tags", ", ".join(spec.tags)
@@ -99,24 +90,6 @@ def _moment(iso: str) -> str:
         return datetime.fromisoformat(iso.replace("Z", "+00:00")).strftime("%Y-%m-%d %H:%M:%S")
     except ValueError:
         return iso
-
-
-def _duration(seconds: float | None) -> str:
-    """Seconds as a person says them: `0.012 s`, `75.3 s`, `2 h 3 min`."""
-    if seconds is None:
-        return ""
-    if seconds < 0.001:
-        return "under 1 ms"
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    parts = []
-    rest = round(seconds)
-    for size, unit in _TIMES:
-        count, rest = divmod(rest, size)
-        parts.append((count, unit))
-    while not parts[0][0]:
-        del parts[0]
-    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
 
 
 def _error(nb: NotebookNode | None, outcome: Outcome) -> dict[str, Any] | None:

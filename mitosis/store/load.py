@@ -44,7 +44,7 @@ def _batch(connection: Connection, seqs: Sequence[int]) -> list[Trial]:
         schema.parameter_values,
     )
     question = (
-        select(details, table.c.param_set, sets.c.text, values.c.text.label("values_text"))
+        select(details, table.c.param_set, table.c.note, sets.c.text, values.c.text.label("values_text"))
         .join(table, table.c.seq == details.c.trial)
         .join(sets, sets.c.digest == table.c.param_set)
         .outerjoin(values, values.c.digest == table.c.param_values)
@@ -73,6 +73,7 @@ def _trial(
         "param_set": {"digest": row.param_set, "text": row.text},
         "variants": [],
         "tags": tags,
+        "note": row.note,  # it may have changed since the launch
     }
     # lists of thousands of files are not taken through JSON and back
     spec = replace(

@@ -23,8 +23,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import UnaryExpression
 
+from mitosis import where
 from mitosis.errors import Refused
 from mitosis.store import schema
+from mitosis.store.conditions import condition, rank
 from mitosis.store.load import is_hex, prefix, project_of
 from mitosis.store.values import Query, SweepRecord
 from mitosis.trial import Status, Summary
@@ -36,19 +38,19 @@ _METRIC = "metrics."
 SWEEP_DIGITS = 12  # of the id of a sweep; fewer are its beginning
 
 _T = schema.trials.c
-_NAMED = (
+NAMED = (
     schema.trials.outerjoin(schema.projects, schema.projects.c.id == _T.project)
     .outerjoin(schema.parameter_sets, schema.parameter_sets.c.digest == _T.param_set)
     .outerjoin(schema.parameter_values, schema.parameter_values.c.digest == _T.param_values)
 )
-_PARAMS = func.coalesce(schema.parameter_values.c.text, schema.parameter_sets.c.text)
+PARAMS = func.coalesce(schema.parameter_values.c.text, schema.parameter_sets.c.text)
 
 SORTS: dict[str, ColumnElement[Any]] = {
     "id": _T.id,
     "project": schema.projects.c.name,
     "experiment": _T.experiment,
     "variant": _T.variant,
-    "params": _PARAMS,
+    "params": PARAMS,
     "param_set": _T.param_set,
     "seed": _T.seed,
     "status": _T.status,
@@ -67,12 +69,12 @@ SORTS: dict[str, ColumnElement[Any]] = {
     "code_identity": _T.code_identity,
     "expectation": _T.expectation,
 }
-"""What a page can be sorted by, besides `metrics.NAME`."""
+"""What a page can be sorted by, besides `metrics.NAME` and `params.NAME`."""
 
 
 def find(connection: Connection, query: Query) -> list[Summary]:
     """One page of summaries, by two queries at most; raises Refused for an unknown `sort`."""
-    rows = connection.execute(_page(query)).all()
+    rows = connection.execute(_page(query, connection.dialect.name)).all()
     if not rows:
         return []
     metrics, tags = _metrics_and_tags(connection, query, [row.seq for row in rows])
@@ -109,11 +111,11 @@ def _summary(row: Row[Any], metrics: dict[str, float], tags: list[str]) -> Summa
     )
 
 
-def _page(query: Query) -> Select[Any]:
+def _page(query: Query, dialect: str) -> Select[Any]:
     """The rows of a page, joined to what they name; outer joins, so that `trials` leads the plan."""
-    column = _sorted_by(query.sort.removeprefix("-"))
+    column = _sorted_by(query.sort.removeprefix("-"), dialect)
     descending = query.sort.startswith("-")
-    chosen = _conditions(query)
+    chosen = conditions(query, dialect)
     if query.after is not None:
         chosen.append(_beyond(column, descending, query.after))
     order = _order(column, descending)
@@ -122,20 +124,23 @@ def _page(query: Query) -> Select[Any]:
         if query == Query(project=query.project, sort=query.sort, limit=query.limit, after=query.after):
             # nearly every row: SQLite shall read them by their start, much as they lie on the disk
             chosen.append(_T.started > -(2**62))
-        page = select(_T.seq).select_from(_NAMED).where(*chosen).order_by(*order).limit(query.limit)
+        page = select(_T.seq).select_from(NAMED).where(*chosen).order_by(*order).limit(query.limit)
         chosen = [_T.seq.in_(page.correlate(None))]
-    columns = (schema.trials, schema.projects.c.name.label("project_name"), _PARAMS.label("params"))
-    return select(*columns).select_from(_NAMED).where(*chosen).order_by(*order).limit(query.limit)
+    columns = (schema.trials, schema.projects.c.name.label("project_name"), PARAMS.label("params"))
+    return select(*columns).select_from(NAMED).where(*chosen).order_by(*order).limit(query.limit)
 
 
-def _sorted_by(name: str) -> ColumnElement[Any]:
-    """The column, or the value of a metric, that `name` means."""
+def _sorted_by(name: str, dialect: str) -> ColumnElement[Any]:
+    """The column, or the value of a metric or a parameter, that `name` means."""
+    if name.startswith("params."):
+        return rank(PARAMS, where.parse_key(name), dialect)
     if name.startswith(_METRIC):
         table = schema.metrics
         one = (table.c.trial == _T.seq) & (table.c.name == name.removeprefix(_METRIC))
         return select(table.c.value).where(one).scalar_subquery()
     if name not in SORTS:
-        raise Refused(f"trials cannot be sorted by {name!r}", f"sort by {', '.join(SORTS)} or metrics.NAME")
+        todo = f"sort by {', '.join(SORTS)}, metrics.NAME or params.NAME"
+        raise Refused(f"trials cannot be sorted by {name!r}", todo)
     return SORTS[name]
 
 
@@ -152,7 +157,7 @@ def _order(column: ColumnElement[Any], descending: bool) -> Sequence[ColumnEleme
 
 def _at(column: ColumnElement[Any], trial: str) -> ColumnElement[Any]:
     """The value of `column` in the row of `trial`, inside a larger question over the same tables."""
-    row = select(column).select_from(_NAMED).where(_T.id == trial)
+    row = select(column).select_from(NAMED).where(_T.id == trial)
     return row.correlate(None).scalar_subquery()
 
 
@@ -176,12 +181,13 @@ def _beyond(column: ColumnElement[Any], descending: bool, after: str) -> ColumnE
     )
 
 
-def _conditions(query: Query) -> list[ColumnElement[bool]]:
+def conditions(query: Query, dialect: str) -> list[ColumnElement[bool]]:
     """What a trial must satisfy; comparisons with bare columns, so that an index can answer them."""
     found: list[ColumnElement[bool]] = []
     if query.project is not None:
         found.append(_T.project == project_of(query.project))
-    if not query.removed:
+    asked = query.where is not None and any(key.name == "removed" for key in where.keys(query.where))
+    if not query.removed and not asked:
         found.append(_T.removed.is_(None))
     for column, wanted in (
         (_T.code_identity, query.code_identity),
@@ -210,6 +216,8 @@ def _conditions(query: Query) -> list[ColumnElement[bool]]:
     for tag in query.tags:
         tagged = select(schema.tags.c.trial).where(schema.tags.c.name == tag)
         found.append(_T.seq.in_(tagged))
+    if query.where is not None:
+        found.append(condition(query.where, dialect))
     return found
 
 
@@ -218,7 +226,9 @@ def _metrics_and_tags(
 ) -> tuple[dict[int, dict[str, float]], dict[int, list[str]]]:
     """By one query: what the page's trials measured, and how they are tagged."""
     m, t = schema.metrics.c, schema.tags.c
-    chosen: Any = seqs if len(seqs) <= _LISTED else select(_T.seq).where(*_conditions(query))
+    chosen: Any = (
+        seqs if len(seqs) <= _LISTED else select(_T.seq).where(*conditions(query, connection.dialect.name))
+    )
     none = literal_column("NULL", schema.metrics.c.value.type)
     both = union_all(
         select(m.trial, literal_column("0").label("is_tag"), m.name, m.value).where(m.trial.in_(chosen)),
@@ -236,7 +246,8 @@ def _metrics_and_tags(
 
 def count(connection: Connection, query: Query) -> dict[Status, int]:
     """How many trials of each status there are; `sort`, `limit` and `after` do not matter."""
-    question = select(_T.status, func.count()).where(*_conditions(query)).group_by(_T.status)
+    chosen = conditions(query, connection.dialect.name)
+    question = select(_T.status, func.count()).where(*chosen).group_by(_T.status)
     counts = {Status(status): number for status, number in connection.execute(question)}
     return {status: counts[status] for status in Status if status in counts}
 

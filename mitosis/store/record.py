@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mitosis.errors import InternalError, JobTaken, StoreRefused, TrialNotFound, TrialRefused
@@ -206,6 +206,29 @@ def _narrow(outcome: Outcome) -> dict[str, Any]:
         "code_identity": outcome.code_identity or None,
         "expectation": outcome.expectation or None,
     }
+
+
+def label(
+    connection: Connection, trial: str, add: Collection[str], remove: Collection[str], note: str | None
+) -> tuple[tuple[str, ...], str]:
+    """Change tags and, unless it is None, the note of the trial with that id; returns both as they are now.
+
+    Raises TrialNotFound where the store has no such trial.
+    """
+    table, tagged = schema.trials, schema.tags
+    row = connection.execute(select(table.c.seq, table.c.note).where(table.c.id == trial)).first()
+    if row is None:
+        raise TrialNotFound(f"the store has no trial {trial} that could be tagged", "list them: mitosis ls")
+    of_it = tagged.c.trial == row.seq
+    before = set(connection.execute(select(tagged.c.name).where(of_it)).scalars())
+    after = (before | set(add)) - set(remove)
+    if gone := before - after:
+        connection.execute(delete(tagged).where(of_it, tagged.c.name.in_(sorted(gone))))
+    if new := after - before:
+        connection.execute(insert(tagged), [{"trial": row.seq, "name": name} for name in sorted(new)])
+    if note is not None:
+        connection.execute(update(table).where(table.c.seq == row.seq).values(note=note))
+    return tuple(sorted(after)), row.note if note is None else note
 
 
 def attest(connection: Connection, trial: str, found: Attestation, made: int | None = None) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select, update
 
 from mitosis.errors import StoreRefused
-from mitosis.store import load, query, record, schema, setup, variants
+from mitosis.store import groups, load, query, record, schema, setup, short, sweeps, variants
 from mitosis.store.address import Address, display_url, password_in, read
 from mitosis.store.connect import Presence, make_engine, transaction
 from mitosis.store.digests import DigestCache
 from mitosis.store.rows import project_id
-from mitosis.store.values import Query, SweepRecord, VariantUse
+from mitosis.store.values import Group, Query, SweepRecord, SweepState, VariantUse
 from mitosis.trial import JSON, Attestation, Outcome, Status, Summary, Trial, TrialSpec, Variant
+from mitosis.where import Key, Where
 
 __all__ = ["Query", "Store", "SweepRecord", "VariantUse", "display_url", "password_in"]
 
@@ -177,6 +178,16 @@ class Store:
             beat = update(table).where(alive).values(heartbeat=record.server_now(connection))
             return connection.execute(beat).rowcount == 1
 
+    def label(
+        self, trial: str, add: Collection[str], remove: Collection[str], note: str | None
+    ) -> tuple[tuple[str, ...], str]:
+        """Change tags and, unless it is None, the note of a trial; returns both as they are now.
+
+        Raises TrialNotFound where the store does not know the id.
+        """
+        with self._transaction(write=True) as connection:
+            return record.label(connection, trial, add, remove, note)
+
     def attest(self, trial: str, found: Attestation) -> None:
         """Add to a finished trial what was found out about it; the time is the store's.
 
@@ -263,6 +274,38 @@ class Store:
         """The latest sweep of the project, or that whose id begins with `name`; None where there is none."""
         with self._transaction() as connection:
             return query.latest_sweep(connection, name, project)
+
+    def brief(self, kind: str, digests: Collection[str]) -> dict[str, str]:
+        """By id or digest, its shortest unique beginning; see `short.COLUMNS` for the kinds."""
+        with self._transaction() as connection:
+            return short.shortest(connection, kind, digests)
+
+    def short(self, trial: str) -> str:
+        """The shortest beginning, never under seven digits, that names the trial with that id."""
+        return self.brief("id", [trial])[trial]
+
+    def groups(self, question: Query, by: Sequence[Key]) -> list[Group]:
+        """Counts and means of the trials the question means, by the values of `by`; no limit holds.
+
+        Raises SelectionRefused for a key that trials cannot be grouped by.
+        """
+        with self._transaction() as connection:
+            return groups.groups(connection, question, by)
+
+    def absent(self, expression: Where) -> list[Key]:
+        """The parameters and metrics in the expression that no trial of the store has."""
+        with self._transaction() as connection:
+            return groups.absent(connection, expression)
+
+    def named_sweep(self, name: str) -> SweepRecord | None:
+        """The sweep whose id begins with `name`; None, or TrialNotFound where there is more than one."""
+        with self._transaction() as connection:
+            return sweeps.named(connection, name)
+
+    def sweep_state(self, sweep: str) -> SweepState | None:
+        """How the sweep with that id stands; None where the store does not know it."""
+        with self._transaction() as connection:
+            return sweeps.state(connection, sweep)
 
     def environment(self, digest: str) -> dict[str, JSON] | None:
         """The content of an environment; None where the store does not hold it."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from mitosis.trial import Status, Variant
+from mitosis.trial import JSON, Status, Variant
+from mitosis.where import Where
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """Which trials, in which order; what is None or empty does not restrict.
 
-    `sort` is a key of a `Summary` (or `metrics.NAME`), with "-" in front for descending; trials
-    without a value come last either way, and ties are broken by the newest.
+    `sort` is a key of a `Summary` (or `metrics.NAME`, `params.NAME`), with "-" in front for descending;
+    trials without a value come last either way, and ties are broken by the newest.
     """
 
     project: str | None = None
@@ -28,10 +30,50 @@ class Query:
     param_set: str | None = None  # the whole digest
     tags: tuple[str, ...] = ()  # all of these
     code_identity: str | None = None  # the whole digest
-    removed: bool = False  # those in the trash as well
+    removed: bool = False  # those in the trash as well; so does a `where` that names `removed`
+    where: Where | None = None  # see mitosis/where.py
     sort: str = "-started_at"
     limit: int | None = None
     after: str | None = None  # the id of the last trial of the page before
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Trials with equal values of some keys; the numbers are of `main` of those that succeeded."""
+
+    values: tuple[JSON, ...]
+    counts: Mapping[Status, int]
+    n: int  # that succeeded with a number
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepState:
+    """How a sweep stands."""
+
+    record: SweepRecord
+    counts: Mapping[Status, int]  # of its own trials, a job that was run again counts once
+    stood_for: int  # jobs for which an earlier trial stands
+    began: str | None  # start of the first trial, ISO 8601, UTC
+    ended: str | None  # start of the latest
+    hosts: tuple[str, ...]
+
+    @property
+    def running(self) -> int:
+        """How many trials of it run."""
+        return self.counts.get(Status.RUNNING, 0)
+
+    @property
+    def done(self) -> int:
+        """How many jobs are over, whatever became of them."""
+        return sum(self.counts.values()) - self.running + self.stood_for
+
+    @property
+    def waiting(self) -> int | None:
+        """How many jobs have not begun; None where the size of the sweep is not known."""
+        return None if self.record.size is None else max(self.record.size - self.done - self.running, 0)
 
 
 @dataclass(frozen=True, slots=True)

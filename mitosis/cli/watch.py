@@ -1,0 +1,85 @@
+"""Shows a table again and again while trials run: `mitosis ls --watch`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, NamedTuple
+
+from mitosis import telling
+from mitosis.trial import Status, Summary
+
+if TYPE_CHECKING:
+    from mitosis.store import Store
+    from mitosis.store.values import SweepState
+
+_EVERY = 1.0  # seconds
+_QUIET = 10.0  # seconds without a running trial, after which jobs that wait are taken for given up
+
+
+class Look(NamedTuple):
+    """What one look at the store gives."""
+
+    lines: list[str]
+    runs: bool  # a trial runs
+    waits: bool  # a job has not begun
+
+
+def sweeps_of(store: Store, trials: Sequence[Summary], named: str | None) -> list[SweepState]:
+    """How the sweep that is asked for stands, else those of which a trial in the page runs."""
+    found = [t.sweep for t in trials if t.sweep is not None and t.status is Status.RUNNING]
+    if named is not None:
+        record = store.named_sweep(named)
+        found = [] if record is None else [record.id]
+    states = (store.sweep_state(sweep) for sweep in dict.fromkeys(found))
+    return [state for state in states if state is not None]
+
+
+def line(state: SweepState, name: str) -> str:
+    """One line on a sweep: what waits, runs and is over, and when it will end."""
+    parts = [] if not state.waiting else [f"{state.waiting} waiting"]
+    parts += [f"{number} {status.value}" for status, number in state.counts.items()]
+    parts += [f"{state.stood_for} stood for"] if state.stood_for else []
+    left = eta(state)
+    parts += [f"eta {telling.duration(left)}"] if left is not None else []
+    return f"sweep {name}: {', '.join(parts) or 'nothing has begun'}"
+
+
+def eta(state: SweepState) -> float | None:
+    """Seconds until the sweep is over, at the pace it had so far; None where that cannot be told."""
+    own = state.done - state.stood_for
+    if state.began is None or not state.running or own <= 0 or state.waiting is None:
+        return None
+    elapsed = (datetime.now(timezone.utc) - datetime.fromisoformat(state.began)).total_seconds()
+    return elapsed / own * (state.waiting + state.running)
+
+
+def follow(look: Callable[[], Look]) -> None:
+    """Show what `look` gives until nothing runs.
+
+    A sweep whose driver has given up leaves jobs that wait for ever: they are waited for as long as
+    a pause between two trials may last. Where stdout is no terminal, the last look alone is printed.
+    """
+    if not sys.stdout.isatty():
+        print("\n".join(_last(look, lambda _: None)))
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=Console(highlight=False), auto_refresh=False) as live:
+        _last(look, lambda lines: live.update(Text.from_ansi("\n".join(lines)), refresh=True))
+
+
+def _last(look: Callable[[], Look], show: Callable[[list[str]], None]) -> list[str]:
+    quiet_since = time.monotonic()
+    while True:
+        seen = look()
+        show(seen.lines)
+        if seen.runs:
+            quiet_since = time.monotonic()
+        elif not seen.waits or time.monotonic() - quiet_since > _QUIET:
+            return seen.lines
+        time.sleep(_EVERY)

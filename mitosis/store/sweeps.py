@@ -1,0 +1,51 @@
+"""How a sweep stands: what has begun, what waits, when it began, and where it runs."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Connection, func, select
+
+from mitosis.errors import TrialNotFound
+from mitosis.store import query, schema
+from mitosis.store.load import is_hex, prefix
+from mitosis.store.values import SweepRecord, SweepState
+
+_NAMED = 10
+_HOSTS = 1_000  # of the latest trials of a sweep, whose hosts are read
+
+
+def named(connection: Connection, name: str) -> SweepRecord | None:
+    """The sweep whose id begins with `name`; None where there is none.
+
+    Raises TrialNotFound with those that it could be.
+    """
+    column = schema.sweeps.c.id
+    begins = prefix(column, name) if is_hex(name) else column == name
+    found = list(connection.execute(select(column).where(begins).order_by(column).limit(_NAMED)).scalars())
+    if len(found) > 1 and name not in found:
+        what = f"{name} is the beginning of more than one id of a sweep: {', '.join(found)}"
+        raise TrialNotFound(what, "give more digits of the one you mean")
+    return query.sweep(connection, name if name in found else found[0]) if found else None
+
+
+def state(connection: Connection, sweep: str) -> SweepState | None:
+    """How the sweep with that id stands; None where the store does not know it."""
+    record = query.sweep(connection, sweep)
+    if record is None:
+        return None
+    counts, skipped = query.jobs(connection, sweep)
+    trials, details = schema.trials.c, schema.details.c
+    first, last = connection.execute(
+        select(func.min(trials.started), func.max(trials.started)).where(trials.sweep == sweep)
+    ).one()
+    specs = (
+        select(details.spec)
+        .join(schema.trials, trials.seq == details.trial)
+        .where(trials.sweep == sweep)
+        .order_by(trials.job.desc())
+        .limit(_HOSTS)
+    )
+    hosts = {json.loads(text)["process"]["host"] for text in connection.execute(specs).scalars()}
+    began, latest = (None if at is None else schema.iso(at) for at in (first, last))
+    return SweepState(record, counts, skipped, began, latest, tuple(sorted(hosts)))

@@ -1,0 +1,48 @@
+"""Expressions that choose trials: read from text (parser.py) into frozen values (values.py)."""
+
+from mitosis.where.parser import parse, parse_key
+from mitosis.where.values import (
+    ANY,
+    FLAG,
+    HEX,
+    KINDS,
+    NUMBER,
+    ORDERINGS,
+    SET,
+    TEXT,
+    TIME,
+    And,
+    Compare,
+    Key,
+    Not,
+    Or,
+    Value,
+    Where,
+    below,
+    keys,
+    moment,
+)
+
+__all__ = [
+    "ANY",
+    "FLAG",
+    "HEX",
+    "KINDS",
+    "NUMBER",
+    "ORDERINGS",
+    "SET",
+    "TEXT",
+    "TIME",
+    "And",
+    "Compare",
+    "Key",
+    "Not",
+    "Or",
+    "Value",
+    "Where",
+    "below",
+    "keys",
+    "moment",
+    "parse",
+    "parse_key",
+]
