@@ -92,7 +92,8 @@ class Search:
         self.known.update({run.commit: run for run in found})
 
     def _run(self, commit: str) -> Run:
-        trials, started = [], False
+        trials: list[Trial] = []
+        started = False
         for seed in self.question.seeds:
             wanted = recorded.with_seed(replace(self.recipe, commit=commit, donors=(commit,)), seed)
             try:
