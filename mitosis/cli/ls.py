@@ -118,6 +118,11 @@ def moment(value: str | None) -> datetime | None:
         raise Refused(f"{value!r} is no date", todo) from error
 
 
+def _status(trial: Summary) -> str:
+    """The status, and what became of the expectation where there was one."""
+    return f"{trial.status.value}, {trial.expectation}" if trial.expectation else trial.status.value
+
+
 def _table(found: list[Summary]) -> None:
     def row(trial: Summary) -> list[tables.Cell]:
         return [
@@ -126,7 +131,7 @@ def _table(found: list[Summary]) -> None:
             text.safe(trial.experiment),
             text.safe(trial.variant),
             str(trial.seed),
-            tables.Styled(trial.status.value, _COLORS.get(trial.status, "red")),
+            tables.Styled(_status(trial), _COLORS.get(trial.status, "red")),
             text.number(trial.main),
             text.seconds(trial.seconds),
             text.short(trial.commit) + ("+" if trial.dirty else ""),
