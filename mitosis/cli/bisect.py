@@ -83,6 +83,8 @@ def _lines(found: Answer, told: _Told) -> Iterator[str]:
         yield from (f"  {commit}" for commit in found.candidates)
         return
     yield f"first bad commit: {found.commit}"
+    if found.parted:
+        yield "there the two lines of history parted: the good number was made later, on the other line"
     if told.commit is not None:
         yield f"{text.safe(told.commit.author)}, {text.local(told.commit.at)}"
     yield from ("", *(f"    {line}" for line in text.safe_lines(told.message or "")), "")
@@ -109,6 +111,7 @@ def _document(found: Answer, told: _Told) -> dict[str, object]:
         "good": found.question.good,
         "tolerance": found.question.tolerance,
         "length": found.length,
+        "parted": found.parted,
         "started": found.started,
         "runs": [
             {
