@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import identity, stamp
+from mitosis import expect, identity, stamp
 from mitosis.capture import inputs, judge
 from mitosis.errors import MitosisError, VariantRedefined
 from mitosis.folder import TrialFolder
@@ -31,6 +31,9 @@ from mitosis.trial import (
 
 if TYPE_CHECKING:
     from mitosis.store.store import Store
+
+
+_LOOKED_AT = 20  # earlier trials of a recipe whose expectation is compared
 
 
 def data_directory(code: CodeState, settings: Mapping[str, JSON]) -> Path:
@@ -75,7 +78,7 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     A report that cannot be made is a note on the trial: the numbers are never lost for a page.
     """
     folder = TrialFolder(spec.folder)
-    outcome = _judged(store, folder, spec, outcome)
+    outcome = _held_to(store, spec, _judged(store, folder, spec, outcome))
     figure_formats = tuple(spec.settings.get("figure_formats", ("png",)))
     try:
         if folder.notebook.exists():  # a trial that was refused in a sweep has none
@@ -107,6 +110,32 @@ def _judged(store: Store, folder: TrialFolder, spec: TrialSpec, outcome: Outcome
         reason = f"the record is not proven (mitosis.on_taint=fail): {first.what} ({first.where})"
         return dataclasses.replace(outcome, status=Status.FAILED, error=Failure("Tainted", reason))
     return outcome
+
+
+def _held_to(store: Store, spec: TrialSpec, outcome: Outcome) -> Outcome:
+    """The outcome held to what was expected; a note where other things were expected of its recipe before."""
+    if not spec.expect or outcome.expectation:
+        return outcome
+    outcome = dataclasses.replace(outcome, expectation=expect.judged(spec.expect, outcome))
+    from mitosis.store import Query
+
+    same = Query(
+        project=spec.code.project,
+        experiment=spec.experiment,
+        param_set=spec.param_set.digest,
+        seed=spec.seed,
+        code_identity=outcome.code_identity,
+        status=(Status.SUCCEEDED,),
+        limit=_LOOKED_AT,
+    )
+    before = [store.get(s.id) for s in store.find(same) if s.id != spec.id] if outcome.code_identity else []
+    other = next((t for t in before if t.spec.expect != spec.expect), None)
+    if other is None:
+        return outcome
+    then = expect.shown(other.spec.expect) or "nothing"
+    what = f"{then} was expected when trial {other.id[:7]} of the same recipe gave its result"
+    remark = Remark("expectation_changed", what, "experiment.expect")
+    return dataclasses.replace(outcome, notes=(*outcome.notes, remark))
 
 
 def _compared(store: Store, spec: TrialSpec, seen: JSON, outcome: Outcome) -> Outcome:

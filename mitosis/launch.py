@@ -170,6 +170,7 @@ def _specify(verdict: Verdict, request: Request, store: Store, environment_diges
         tags=tuple(request.settings.tags),
         notes=verdict.notes,
         settings=request.changed_settings,
+        expect=request.expect,
     )
 
 

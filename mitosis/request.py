@@ -27,4 +27,5 @@ class Request:
     overrides: tuple[str, ...] = ()
     job: int | None = None
     instantiate: bool = False  # does `params` hold `_target_`
+    expect: Mapping[str, str] = field(default_factory=dict)  # by metric: "< 0.01"
     changed_settings: Mapping[str, Any] = field(default_factory=dict)

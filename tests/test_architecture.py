@@ -47,7 +47,7 @@ class Room:
 VALUES = words("errors trial")
 CORE = VALUES | words("folder identity")
 LAUNCHER = words(
-    "gate launch closing settle settings recipe request display audit"
+    "expect gate launch closing settle settings recipe request display audit"
 )  # the story of a trial, a page for each part of it
 
 # The table of the design, section 4. The longest name that a module's own begins with is its room:
@@ -59,6 +59,7 @@ ROOMS = {
     "trial": Room(),
     "identity": Room(ours=VALUES),
     "folder": Room(ours=VALUES),
+    "expect": Room(ours=VALUES),
     # which trials may be mixed and what they have under a name: groups knows values and their texts
     "groups": Room(ours=VALUES | words("identity")),
     # the mark in a picture: every room that writes one knows it; pypdf where a PDF is written or read
@@ -71,7 +72,7 @@ ROOMS = {
     "capture.history": Room(ours=VALUES, inner=words("git")),
     "capture.environment": Room(ours=CORE, inner=words("threadpoolctl")),
     "capture.inputs": Room(ours=CORE),
-    "notebook": Room(ours=CORE | words("telling"), doors=words("nbformat")),
+    "notebook": Room(ours=CORE | words("expect telling"), doors=words("nbformat")),
     "notebook.execute": Room(ours=CORE | words("notebook"), doors=words("nbclient nbformat")),
     "notebook.kernels": Room(ours=CORE | words("notebook"), doors=words("jupyter_client traitlets")),
     "notebook.curves": Room(ours=VALUES | words("series")),
@@ -89,7 +90,7 @@ ROOMS = {
     # the launcher: no door of another's, so that the store, git and notebooks are reached through their rooms
     "settings": Room(),
     "gate": Room(ours=CORE | words("capture store settings settle")),
-    "closing": Room(ours=CORE | words("capture store notebook settings stamp")),
+    "closing": Room(ours=CORE | words("expect capture store notebook settings stamp")),
     "settle": Room(ours=CORE | words("capture store closing settings")),
     "request": Room(ours=words("settings trial")),
     "display": Room(ours=words("gate request trial")),
@@ -106,13 +107,14 @@ ROOMS = {
     ),
     "launch": Room(ours=CORE | LAUNCHER | words("capture notebook store")),
     "app": Room(
-        ours=VALUES | words("identity launch gate settings request display"), doors=words("hydra omegaconf")
+        ours=VALUES | words("expect identity launch gate settings request display"),
+        doors=words("hydra omegaconf"),
     ),
     "cli": Room(
         ours=CORE
         | LAUNCHER
         | words("again capture store compare differences groups stamp series charts")
-        | words("where telling frame finding labels"),
+        | words("expect where telling frame finding labels"),
         doors=words("click rich"),
         inner=words("pyarrow"),
         inner_ours=words("app notebook"),

@@ -59,6 +59,9 @@ class Answer:
     candidates: tuple[str, ...]  # the culprit alone; several where commits that cannot run lie before it
     runs: tuple[Run, ...]
     length: int  # commits that it was one of at the beginning
+    parted: bool = (
+        False  # the culprit is where the two lines parted: the good number came later, on the other
+    )
 
     @property
     def started(self) -> int:
@@ -201,7 +204,13 @@ def bisect(bench: Bench, good: Trial, bad: Trial, asked: Question, display: Disp
             break
         suspects = _narrowed(search, side)
     commit = suspects[0] if len(suspects) == 1 else None
-    return Answer(asked, commit, tuple(suspects), tuple(search.known.values()), length)
+    parted = commit is not None and commit == commits[0] and not _descends(bench, *ends)
+    return Answer(asked, commit, tuple(suspects), tuple(search.known.values()), length, parted)
+
+
+def _descends(bench: Bench, good: str, bad: str) -> bool:
+    answer = git.attempt(bench.repository, "merge-base", "--is-ancestor", good, bad)
+    return answer.returncode == 0
 
 
 def _narrowed(search: Search, commits: Sequence[str]) -> list[str]:

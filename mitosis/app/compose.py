@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from mitosis import identity
+from mitosis import expect, identity
 from mitosis.app import variants
 from mitosis.app.callback import settings_of
 from mitosis.errors import ConfigurationRefused, ParameterRefused
@@ -52,6 +52,7 @@ def request(config: DictConfig, hydra: DictConfig) -> Request:
         job=job_number(hydra),
         instantiate=_has_target(params),
         changed_settings=changed(settings),
+        expect=expect.checked(_expected(config)),
     )
 
 
@@ -79,6 +80,15 @@ def _inputs(config: DictConfig) -> tuple[str, ...]:
     except OmegaConfBaseException as error:
         raise ConfigurationRefused(
             f"experiment.inputs: {_first_line(error)}", "list files, directories or globs"
+        ) from error
+
+
+def _expected(config: DictConfig) -> dict[str, str]:
+    try:
+        return {str(metric): str(text) for metric, text in config.experiment.expect.items()}
+    except OmegaConfBaseException as error:
+        raise ConfigurationRefused(
+            f"experiment.expect: {_first_line(error)}", 'name metrics: expect: {main: "< 0.01"}'
         ) from error
 
 

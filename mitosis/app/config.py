@@ -22,6 +22,7 @@ class Experiment:
     module: str = MISSING
     function: str = "run"  # a qualified name in the module: "run", "Model.fit"
     inputs: list[str] = field(default_factory=list)  # files, directories, globs
+    expect: dict[str, str] = field(default_factory=dict)  # by metric: "< 0.01", "1 .. 2", "0.9 +- 0.05"
 
 
 def register(user_config: str) -> None:

@@ -49,6 +49,7 @@ def line(summary: Summary) -> dict[str, Any]:
         "html": _existing(folder.html),
         "note": summary.note,
         "tags": list(summary.tags),
+        "expectation": summary.expectation or None,
     }
 
 
@@ -82,6 +83,7 @@ def whole(trial: Trial, environment: JSON, attestations: Sequence[Attestation] =
         "taints": _remarks(outcome.taints if outcome else ()),
         "notes": _remarks((*spec.notes, *(outcome.notes if outcome else ()))),
         "variants": [{"name": v.name, "version": v.version, "digest": v.digest} for v in spec.variants],
+        "expect": dict(spec.expect),
         "job": spec.job,
         "finished_at": outcome.finished_at if outcome else None,
         "result": _existing(folder.result),
@@ -115,6 +117,8 @@ def summary_of(trial: Trial) -> Summary:
         note=spec.note,
         tags=spec.tags,
         taints=len(outcome.taints) if outcome else 0,
+        code_identity=outcome.code_identity if outcome else "",
+        expectation=outcome.expectation if outcome else "",
     )
 
 

@@ -187,7 +187,8 @@ def _cell(trial: Summary, name: str, short: dict[str, dict[str, str]]) -> tables
         dirty = "+" if name == "commit" and trial.dirty else ""
         return f"{short[name][value]}{dirty}" if value else "-"
     if name == "status":
-        return tables.Styled(trial.status.value, COLORS.get(trial.status, "red"))
+        word = f"{trial.status.value}, {trial.expectation}" if trial.expectation else trial.status.value
+        return tables.Styled(word, COLORS.get(trial.status, "red"))
     if name in ("seconds", "cpu_seconds"):
         return text.seconds(value)
     if name == "started_at":

@@ -30,6 +30,7 @@ COMMANDS = {
     "check": "verify the record: store, folders, commits; --rebuild, --merge",
     "diff": "what differs between two trials, variants or sweeps, by cause",
     "why": "which cause made a number change, measured by the trials in between",
+    "bisect": "the first commit between two trials at which a number leaves its tolerance",
     "reproduce": "run a trial's recorded recipe again and compare what comes out",
     "noise": "how much a trial's number varies by chance, with one seed and with several",
     "rerun": "run a trial's parameters and seed again, with today's code",

@@ -80,4 +80,5 @@ def _request(trial: Trial, settings: Settings) -> Request:
         overrides=spec.overrides,
         instantiate="_target_" in spec.params,
         changed_settings=changed(settings),
+        expect=spec.expect,
     )

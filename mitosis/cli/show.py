@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mitosis import identity, series, telling
+from mitosis import expect, identity, series, telling
 from mitosis.cli import answers, locate, tables, text
 from mitosis.errors import RepositoryRefused
 from mitosis.folder import TrialFolder
@@ -46,6 +46,9 @@ def _lines(trial: Trial, said: Sequence[Attestation] = ()) -> Iterator[str]:
     yield ""
     facts = {
         "entry point": f"{spec.module}:{spec.function}",
+        "expected": f"{expect.shown(spec.expect)}: {outcome.expectation if outcome else ''}".rstrip(": ")
+        if spec.expect
+        else "",
         "parameter set": text.short(spec.param_set.digest),
         "commit": f"{spec.code.commit}{' (dirty)' if spec.code.dirty else ''}",
         "": _told(spec.code),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mitosis import identity, telling
+from mitosis import expect, identity, telling
 from mitosis.folder import TrialFolder
 from mitosis.notebook import markup
 from mitosis.trial import FileRecord, Outcome, Remark, Status, Trial, TrialSpec
@@ -83,6 +83,8 @@ def _facts(spec: TrialSpec, outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "host", spec.process.host
     yield "sweep", (spec.sweep or "") + (f", job {spec.job}" if spec.job is not None and spec.sweep else "")
     yield "tags", ", ".join(spec.tags)
+    if spec.expect:
+        yield "expected", f"{expect.shown(spec.expect)}: {outcome.expectation}".rstrip(": ")
 
 
 def _moment(iso: str) -> str:
