@@ -181,8 +181,7 @@ class TrialSpec:
     settings: Mapping[str, JSON] = field(default_factory=dict)  # the mitosis.* keys that were set
     expect: Mapping[str, str] = field(default_factory=dict)  # by metric: "< 0.01"
     variables: Mapping[str, str] = field(default_factory=dict)  # that travelled from the driver
-    study: str | None = None  # the name of the Optuna study that asked for it
-    study_trial: int | None = None  # its number in that study
+    study: str | None = None  # the name of the Optuna study that asked for it; `job` is its number there
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ class Experiment:
     module: str = MISSING
     function: str = "run"  # a qualified name in the module: "run", "Model.fit"
     inputs: list[str] = field(default_factory=list)  # files, directories, globs
+    direction: Any = None  # minimize or maximize, for an optimizing sweeper; a list with several objectives
+    objectives: list[str] = field(default_factory=lambda: ["main"])  # what it is told: main, or metrics
 
 
 def register(user_config: str) -> None:

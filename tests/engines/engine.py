@@ -40,7 +40,9 @@ def directory(name: str) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def run(command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None, **how: object) -> None:
+def run(
+    command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None, **how: object
+) -> None:
     """Run a command to its end; its output goes to a file, which a daemon may keep open."""
     with log.open("ab") as out:
         done = subprocess.run(  # type: ignore[call-overload]
@@ -48,7 +50,9 @@ def run(command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None 
             env=None if env is None else dict(env), check=False, **how,
         )  # fmt: skip
     if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {log.read_text(errors='replace')[-2000:]}")
+        raise RuntimeError(
+            f"{command[0]} ended with {done.returncode}: {log.read_text(errors='replace')[-2000:]}"
+        )
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 60.0) -> None:

@@ -44,8 +44,8 @@ def cluster() -> Iterator[Cluster]:
         (home / "ray").mkdir()
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.engines.raycluster", str(home)],
-            cwd=Path(__file__).parents[2], env={**os.environ, **SETTINGS, "PYTHONWARNINGS": "", "RAY_TMPDIR": str(home)}, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **SETTINGS, "PYTHONWARNINGS": "", "RAY_TMPDIR": str(home)},
         )  # fmt: skip
         try:
             assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""A SLURM cluster of our own: two nodes on this machine, every daemon on the loopback, no systemd, no cgroups."""
+"""A SLURM cluster of our own: two nodes on this machine, on the loopback, without systemd and cgroups."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ def cluster() -> Iterator[Cluster]:
         if shutil.which(program, path=f"/usr/sbin:{os.environ.get('PATH', '')}") is None:
             raise Missing(f"SLURM is not installed: {INSTALL}")
     if os.geteuid() != 0:
-        raise Missing("the daemons of SLURM start jobs as their users, which root alone may do: run it as root")
+        raise Missing(
+            "the daemons of SLURM start jobs as their users, which root alone may do: run it as root"
+        )
     with directory("slurm") as home, ExitStack() as daemons:
         made = Cluster(home)
         env = {**os.environ, **made.env}
