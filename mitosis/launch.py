@@ -318,6 +318,8 @@ def record_refusal(
         sweep=verdict.sweep,
         job=job,
         notes=verdict.notes,
+        variables=verdict.variables,
+        study=verdict.study,
     )
     kind = "Refused" if isinstance(error, Refused) else type(error).__name__
     outcome = Outcome(Status.FAILED, utc_now(), error=Failure(kind, str(error)))
