@@ -280,7 +280,12 @@ def sweep_statuses(verdict: Verdict) -> list[Status]:
 
 
 def record_refusal(
-    verdict: Verdict, experiment: str, request: Request | None, job: int | None, error: MitosisError
+    verdict: Verdict,
+    experiment: str,
+    request: Request | None,
+    job: int | None,
+    error: MitosisError,
+    overrides: tuple[str, ...] = (),
 ) -> Trial:
     """File the job of a sweep that was refused: a failed trial whose experiment never began.
 
@@ -314,7 +319,7 @@ def record_refusal(
         started_at=utc_now(),
         folder=str(folder.path),
         process=environment.host_process(),
-        overrides=request.overrides if request else (),
+        overrides=overrides,
         sweep=verdict.sweep,
         job=job,
         notes=verdict.notes,

@@ -73,6 +73,6 @@ def _trial(verdict: Verdict, config: DictConfig, hydra: DictConfig, job: int | N
             driver.error = error
             return None
         name = compose.experiment_name(config, hydra)
-        trial = launch.record_refusal(verdict, name, request, job, error)
+        trial = launch.record_refusal(verdict, name, request, job, error, tuple(hydra.overrides.task))
         state.display().finished(trial)
         return trial

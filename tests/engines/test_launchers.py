@@ -8,6 +8,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +66,21 @@ def make(
     return zoo.make(path, words, {**env, **server.env, "MITOSIS_STORE": url})
 
 
+@contextmanager
+def reached(server: postgresql_engine.Server) -> Iterator[None]:
+    """This process finds the password as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.env.items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Zoo]:
     """The zoo on the launcher of the test and a PostgreSQL."""
     server = request.getfixturevalue("postgresql")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.env.items():
-            patch.setenv(name, value)
-        with database_on(server.url) as url:
-            yield make(request.param, tmp_path, request, server, url)
+    with reached(server), database_on(server.url) as url:
+        yield make(request.param, tmp_path, request, server, url)
 
 
 @pytest.fixture
@@ -84,11 +91,8 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Zoo]:
         yield make(name, tmp_path, request, None, "")
         return
     server = request.getfixturevalue("postgresql")
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, value in server.env.items():
-            patch.setenv(variable, value)
-        with database_on(server.url) as url:
-            yield make(name, tmp_path, request, server, url)
+    with reached(server), database_on(server.url) as url:
+        yield make(name, tmp_path, request, server, url)
 
 
 EVERYWHERE = [
@@ -212,7 +216,7 @@ def test_a_store_that_is_away_for_a_while_loses_nothing(
     name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """PostgreSQL stops while trials run, and is back after they have ended: all succeeded; exit 0."""
-    with required.running("postgresql", postgresql_engine.server()) as server:
+    with required.running("postgresql", postgresql_engine.server()) as server, reached(server):
         where = make(name, tmp_path, request, server, server.url)
         process = where.start("params=slow", "seed=0,1")
         where.begun("slow", 0)
@@ -230,7 +234,7 @@ def test_a_store_that_stays_away_is_brought_up_to_date(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """The folder tells how the trial ended; the next command files it."""
-    with required.running("postgresql", postgresql_engine.server()) as server:
+    with required.running("postgresql", postgresql_engine.server()) as server, reached(server):
         where = make("basic", tmp_path, request, server, server.url)
         process = where.repository.start(
             "experiment=zoo", "params=slow", "seed=5", "mitosis.patience=0.2", **where.env

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mitosis.cli import answers
+from mitosis.store import Store
 from tests import project
 from tests.engines.engine import until
 
@@ -51,16 +53,20 @@ class Zoo:
     def sweep(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return ended(self.start(*arguments, **env))
 
-    def ask(self, *arguments: str) -> Any:
-        done = self.repository.run(*arguments, "--json", **self.env)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
     def trials(self) -> list[dict[str, Any]]:
-        return list(self.ask("ls", "--limit", "0"))
+        """All trials, as `mitosis ls --json` answers."""
+        done = self.repository.run("ls", "--limit", "0", "--json", **self.env)
+        assert done.returncode == 0, done.stderr
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
 
     def whole(self) -> list[dict[str, Any]]:
-        return [self.ask("show", trial["id"]) for trial in self.trials()]
+        """All trials, as `mitosis show --json` answers; without a process for each."""
+        names = [trial["id"] for trial in self.trials()]
+        url = self.env.get("MITOSIS_STORE") or str(self.repository.path / "trials" / "mitosis.db")
+        with Store.open(url) as store:
+            found = [store.get(name) for name in names]
+            return [answers.whole(each, store.environment(each.spec.environment)) for each in found]
 
     def begun(self, kind: str, seed: int) -> None:
         """Wait until the experiment runs."""
