@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from mitosis import expect, identity, stamp
 from mitosis.capture import inputs, judge
-from mitosis.errors import MitosisError, VariantRedefined
+from mitosis.errors import MitosisError, StoreAway, VariantRedefined
 from mitosis.folder import TrialFolder
-from mitosis.settings import OnTaint, WorkingDirectory
+from mitosis.patience import patiently
+from mitosis.settings import PATIENCE, OnTaint, WorkingDirectory
 from mitosis.trial import (
     JSON,
     CodeState,
@@ -75,10 +77,17 @@ def decide(written: Outcome | None, status: Status, reason: str) -> Outcome:
 def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     """Write everything that a finished trial leaves behind and end its row; returns the trial.
 
-    A report that cannot be made is a note on the trial: the numbers are never lost for a page.
+    A report that cannot be made is a note on the trial: the numbers are never lost for a page. Raises
+    StoreAway where the store stays away: the folder then tells how the trial ended, see settle.settled.
     """
     folder = TrialFolder(spec.folder)
-    outcome = _held_to(store, spec, _judged(store, folder, spec, outcome))
+    patience = float(spec.settings.get("patience", PATIENCE))
+    try:
+        judged = patiently(functools.partial(_judged, store, folder, spec, outcome), patience)
+        outcome = patiently(functools.partial(_held_to, store, spec, judged), patience)
+    except StoreAway:
+        folder.write_json(folder.trial_json, plain(Trial(spec, outcome)))  # the next command goes on here
+        raise
     figure_formats = tuple(spec.settings.get("figure_formats", ("png",)))
     try:
         if folder.notebook.exists():  # a trial that was refused in a sweep has none
@@ -94,7 +103,7 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     except (MitosisError, OSError) as error:  # a full disk: the row can still say what happened
         remark = Remark("not_written", f"the folder could not be completed: {error}", spec.folder)
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
-    store.finish(spec.id, outcome)
+    patiently(lambda: store.finish(spec.id, outcome), patience)
     return Trial(spec, outcome)
 
 
@@ -140,11 +149,13 @@ def _held_to(store: Store, spec: TrialSpec, outcome: Outcome) -> Outcome:
 
 def _compared(store: Store, spec: TrialSpec, seen: JSON, outcome: Outcome) -> Outcome:
     """The outcome with what the guard has `seen`, held against what the record says."""
-    began = datetime.fromisoformat(spec.started_at).timestamp()
+    began = datetime.fromisoformat(spec.started_at).timestamp() + spec.process.ahead  # files have its clock
     try:
         data = data_directory(spec.code, spec.settings)
         found = judge.judge(spec.code, spec.inputs, seen, store.digests(), int(began * 1e9), data)
         lookups = tuple(from_plain(LookupRecord, entry) for entry in seen.get("lookups", ()))
+    except StoreAway:
+        raise
     except (MitosisError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         taint = Remark("not_judged", f"what the trial loaded and read could not be checked: {error}")
         return dataclasses.replace(outcome, taints=(*outcome.taints, taint))

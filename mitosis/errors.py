@@ -58,6 +58,14 @@ class StoreRefused(Refused):
     """The store cannot be used: newer schema, unreachable, no permission, no locks."""
 
 
+class StoreAway(StoreRefused):
+    """The server of the store cannot be reached now; nothing was wrong with the question."""
+
+
+class WorkerRefused(Refused):
+    """A worker sees another mitosis, commit or store than the driver that sent it the job."""
+
+
 class TrialRefused(Refused):
     """The trial cannot be made: its folder cannot be written, an input is missing."""
 

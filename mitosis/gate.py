@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -18,9 +18,11 @@ from mitosis.errors import (
     RepositoryRefused,
     StoreRefused,
     TrialRefused,
+    WorkerRefused,
 )
 from mitosis.folder import write_atomic
-from mitosis.settings import Checkout, OnDirty, Settings
+from mitosis.patience import patiently
+from mitosis.settings import PATIENCE, Checkout, OnDirty, Settings
 from mitosis.trial import CodeState, Remark, utc_now
 
 if TYPE_CHECKING:
@@ -40,6 +42,11 @@ class Verdict:
     version: str  # of mitosis
     sweep: str | None = None
     notes: tuple[Remark, ...] = ()
+    began: str = ""  # by the store's clock
+    resumed: bool = False  # does the sweep go on that an earlier invocation began
+    variables: Mapping[str, str] = field(default_factory=dict)  # that hold in the workers as well
+    study: str | None = None  # the name of the Optuna study
+    first_job: int = 0  # the number of the first job: a study may have had trials before
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class Sweep:
     id: str
     command: tuple[str, ...]
     size: int | None = None
+    resumed: bool = False
 
 
 def repository(start: Path) -> Path:
@@ -75,6 +83,7 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
     state = _pin(state, repository, root, settings, sweep)
     with open_store(url) as store:
         settle.settle(store, root)
+        began = store.now()
         if sweep is not None:
             store.begin_sweep(sweep.id, state.project, shlex.join(sweep.command), sweep.size, utc_now())
     remarks = [
@@ -88,6 +97,9 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
         mitosis.__version__,
         sweep.id if sweep else None,
         (*notes, *(r for r in remarks if r)),
+        began,
+        sweep is not None and sweep.resumed,
+        _travelling(settings),
     )
 
 
@@ -104,6 +116,50 @@ def ready(repository: Path, settings: Settings, url: str | None = None) -> tuple
     with open_store(url) as store:
         settle.settle(store, root)
     return root, url
+
+
+def _travelling(settings: Settings) -> dict[str, str]:
+    """The variables that travel to the workers: those that change numbers, and those the user names."""
+    missing = [name for name in settings.variables if name not in os.environ]
+    if missing:
+        raise ConfigurationRefused(
+            f"mitosis.variables names {missing[0]}, which is not set here",
+            f"set it, or leave it out: export {missing[0]}=VALUE",
+        )
+    return environment.travelling() | {name: os.environ[name] for name in settings.variables}
+
+
+def knows(url: str, sweep: str) -> bool:
+    """Does the store at `url`, as this host sees it, hold the sweep; nothing is made where there is none."""
+    from mitosis.store.store import Store
+
+    def ask() -> bool:
+        store = Store.existing(url)
+        if store is None:
+            return False
+        with store:
+            return store.sweep(sweep) is not None
+
+    return patiently(ask, PATIENCE)
+
+
+def check_code(verdict: Verdict, host: str) -> None:
+    """Raise WorkerRefused where this host does not see the code of the verdict."""
+    state, tree = verdict.code, Path(verdict.code.tree)
+    todo = "put the repository and mitosis.root on a file system that all hosts share"
+    if not tree.is_dir():
+        raise WorkerRefused(f"the code {tree} is not there on {host}", todo)
+    if tree == Path(state.repository):
+        found = code.inspect(tree).commit
+        if found != state.commit:
+            what = f"{tree} on {host} is at commit {found[:7]}, the driver started from {state.commit[:7]}"
+            raise WorkerRefused(what, "leave out mitosis.checkout=inplace: a sweep then runs from a copy")
+        return
+    from mitosis.capture import manifest
+
+    wrong = manifest.damage(tree)
+    if wrong:
+        raise WorkerRefused(f"the code {tree} on {host} is not that of the commit: {wrong[0]}", todo)
 
 
 def _code(repository: Path, settings: Settings) -> CodeState:
@@ -221,7 +277,11 @@ def _check_settings(repository: Path, settings: Settings) -> None:
 
 
 def _store(repository: Path, root: Path, settings: Settings) -> str:
-    """The store's URL. Refused: a password in the configuration, a file that git would see."""
+    """The store's URL. Refused: a password in the configuration, a file that git would see.
+
+    A password in MITOSIS_STORE goes on as PGPASSWORD: launchers write to disk what travels to the workers,
+    which inherit the environment.
+    """
     from mitosis.store import password_in
 
     if settings.store is not None and password_in(settings.store):
@@ -232,7 +292,7 @@ def _store(repository: Path, root: Path, settings: Settings) -> str:
     given = settings.store or os.environ.get("MITOSIS_STORE") or str(root / "mitosis.db")
     path = given.removeprefix("sqlite:///")
     if "://" in path:
-        return given
+        return _without_password(given)
     file = Path(os.path.abspath(repository / path))  # noqa: PTH100 - no symlinks resolved
     if file.is_relative_to(repository) and not file.is_relative_to(root):
         raise ConfigurationRefused(
@@ -240,6 +300,23 @@ def _store(repository: Path, root: Path, settings: Settings) -> str:
             f"put it below the root ({root}) or outside of the repository",
         )
     return f"sqlite:///{file}"
+
+
+def holds_password(url: str) -> bool:
+    """Whether `url`, of a PostgreSQL, holds a password."""
+    from mitosis.store import password_in
+
+    return password_in(url)
+
+
+def _without_password(url: str) -> str:
+    from mitosis.store.address import display_url, password_of
+
+    password = password_of(url)
+    if password is None:
+        return url
+    os.environ["PGPASSWORD"] = password
+    return display_url(url)
 
 
 def _root(repository: Path, given: str) -> Path:

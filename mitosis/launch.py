@@ -10,24 +10,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mitosis import closing, identity, recipe
+from mitosis import claim, closing, identity, recipe, settle
 from mitosis.capture import code, environment, inputs
 from mitosis.display import Display, Silent
-from mitosis.errors import MitosisError, Refused
+from mitosis.errors import MitosisError, Refused, StoreAway
 from mitosis.folder import TrialFolder, announced, checked_name
 from mitosis.gate import Verdict, open_store
+from mitosis.patience import patiently
 from mitosis.request import Request
-from mitosis.settings import Kernel, Rerun, Verify, WorkingDirectory
+from mitosis.settings import PATIENCE, Kernel, Rerun, Verify, WorkingDirectory
 from mitosis.trial import (
     CodeState,
     Failure,
     Outcome,
     Remark,
     Status,
+    Summary,
     Trial,
     TrialSpec,
     new_id,
     plain,
+    shifted,
     utc_now,
 )
 
@@ -35,12 +38,15 @@ if TYPE_CHECKING:
     from mitosis.store.store import Store
 
 
+_FILED = "the next command files it when the store is back"
+
+
 def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
     """Run one trial and record it, whatever becomes of it; returns the finished trial.
 
     Raises Refused where it cannot be begun: nothing is recorded then.
     """
-    with open_store(verdict.store) as store:
+    with patiently(lambda: open_store(verdict.store), request.settings.patience) as store:
         display.naming(store.short)
         surroundings = environment.collect()
         spec = _specify(verdict, request, store, environment.digest(surroundings))
@@ -55,7 +61,13 @@ def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
         outcome = _execute(spec, request, folder, verdict, display)
         if request.settings.verify is Verify.twice and outcome.status is Status.SUCCEEDED:
             outcome = _verified(outcome, spec, request, folder, verdict)
-        trial = closing.close(store, spec, _in_its_environment(outcome, spec))
+        finished = shifted(outcome.finished_at, -spec.process.ahead)
+        outcome = _in_its_environment(replace(outcome, finished_at=finished), spec)
+        try:
+            trial = closing.close(store, spec, outcome)
+        except StoreAway as error:
+            trial = Trial(spec, outcome)
+            display.stream("stderr", f"mitosis: {error.what}\n  {spec.folder} holds the trial; {_FILED}\n")
     display.finished(trial)
     return trial
 
@@ -70,7 +82,7 @@ def _begin(
         TrialFolder.create(root, spec.experiment, spec.id, plain(Trial(spec)))
         try:
             redefine = tuple(request.settings.redefine)
-            return store.start(spec, surroundings, redefine, _over(store, spec)), folder
+            return store.start(spec, surroundings, redefine, claim.replaced(store, spec, verdict)), folder
         except MitosisError:
             folder.remove()
             raise
@@ -82,16 +94,6 @@ def _in_its_environment(outcome: Outcome, spec: TrialSpec) -> Outcome:
         return outcome
     what = "the environment changed while the trial ran: a distribution was installed, upgraded or removed"
     return replace(outcome, taints=(*outcome.taints, Remark("environment_changed", what, spec.environment)))
-
-
-def _over(store: Store, spec: TrialSpec) -> str | None:
-    """The trial whose claim of this job the new one takes: one that is over and did not succeed."""
-    if spec.sweep is None or spec.job is None:
-        return None
-    holder = store.claimed(spec.sweep, spec.job)
-    if holder is None or not holder.status.final or holder.status is Status.SUCCEEDED:
-        return None
-    return holder.id
 
 
 def _standing(spec: TrialSpec, request: Request, store: Store) -> recipe.Standing:
@@ -145,6 +147,7 @@ def _specify(verdict: Verdict, request: Request, store: Store, environment_diges
     data = closing.data_directory(verdict.code, request.changed_settings)
     declared = inputs.declared(request.input_patterns, data, store.digests())
     trial_id = new_id()
+    ahead = store.ahead()
     return TrialSpec(
         id=trial_id,
         experiment=request.experiment,
@@ -159,9 +162,9 @@ def _specify(verdict: Verdict, request: Request, store: Store, environment_diges
         seed=request.seed,
         code=verdict.code,
         environment=environment_digest,
-        started_at=utc_now(),
+        started_at=shifted(utc_now(), -ahead),
         folder=str(TrialFolder.locate(Path(verdict.root), request.experiment, trial_id).path),
-        process=environment.host_process(),
+        process=replace(environment.host_process(), ahead=ahead),
         overrides=request.overrides,
         inputs=declared,
         sweep=verdict.sweep,
@@ -171,6 +174,8 @@ def _specify(verdict: Verdict, request: Request, store: Store, environment_diges
         notes=verdict.notes,
         settings=request.changed_settings,
         expect=request.expect,
+        variables=verdict.variables,
+        study=verdict.study,
     )
 
 
@@ -271,15 +276,24 @@ def short(verdict: Verdict, trial: str) -> str:
 
 
 def sweep_statuses(verdict: Verdict) -> list[Status]:
-    """The statuses of the jobs of the sweep so far, less those that an earlier trial stands for."""
+    """The statuses of the jobs of the sweep so far, less those that an earlier trial stands for.
+
+    Those whose worker vanished are ended first.
+    """
     assert verdict.sweep is not None
-    with open_store(verdict.store) as store:
+    with patiently(lambda: open_store(verdict.store), PATIENCE) as store:
+        settle.settle(store, Path(verdict.root))
         counts, _ = store.jobs(verdict.sweep)
     return [status for status, number in counts.items() for _ in range(number)]
 
 
 def record_refusal(
-    verdict: Verdict, experiment: str, request: Request | None, job: int | None, error: MitosisError
+    verdict: Verdict,
+    experiment: str,
+    request: Request | None,
+    job: int | None,
+    error: MitosisError,
+    overrides: tuple[str, ...] = (),
 ) -> Trial:
     """File the job of a sweep that was refused: a failed trial whose experiment never began.
 
@@ -313,10 +327,12 @@ def record_refusal(
         started_at=utc_now(),
         folder=str(folder.path),
         process=environment.host_process(),
-        overrides=request.overrides if request else (),
+        overrides=overrides,
         sweep=verdict.sweep,
         job=job,
         notes=verdict.notes,
+        variables=verdict.variables,
+        study=verdict.study,
     )
     kind = "Refused" if isinstance(error, Refused) else type(error).__name__
     outcome = Outcome(Status.FAILED, utc_now(), error=Failure(kind, str(error)))
@@ -325,5 +341,13 @@ def record_refusal(
         announced(Path(verdict.root), trial_id, folder, plain(spec.process)),
     ):
         TrialFolder.create(Path(verdict.root), experiment, trial_id, plain(Trial(spec)))
-        store.start(spec, surroundings, replaces=_over(store, spec))
+        store.start(spec, surroundings, replaces=claim.replaced(store, spec, verdict))
         return closing.close(store, spec, outcome)
+
+
+def standing_jobs(verdict: Verdict, first: int, last: int) -> dict[int, Summary]:
+    """By number, the trials that stand for the jobs `first` to `last`; dead ones are ended first."""
+    assert verdict.sweep is not None
+    with patiently(lambda: open_store(verdict.store), PATIENCE) as store:
+        settle.settle(store, None)
+        return store.standing(verdict.sweep, first, last)

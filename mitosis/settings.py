@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
+PATIENCE = 60.0  # seconds
+
 
 class OnDirty(Enum):
     """What to do with a working tree that differs from its commit."""
@@ -72,6 +74,8 @@ class Settings:
     share: list[str] = field(default_factory=list)  # ignored files and directories that a checkout links
     source_roots: list[str] = field(default_factory=list)  # after the repository's top and src/
     cwd: WorkingDirectory = WorkingDirectory.repository
+    variables: list[str] = field(default_factory=list)  # of the environment, that travel to the workers
+    patience: float = PATIENCE  # seconds that a trial waits for a store whose server is away
     kernel: Kernel = Kernel.fork
     preload: list[str] = field(default_factory=list)  # installed modules that a forked kernel has imported
     rerun: Rerun = Rerun.always

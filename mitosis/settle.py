@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from mitosis.capture import code, environment
 from mitosis.folder import TrialFolder, unfinished, write_atomic
-from mitosis.trial import HostProcess, Outcome, Remark, Status, Trial, from_plain, utc_now
+from mitosis.trial import HostProcess, Outcome, Remark, Status, Trial, from_plain, shifted, utc_now
 
 if TYPE_CHECKING:
     from mitosis.store.store import Store
+
+SILENT_SECONDS = 300.0
+"""A launcher beats every ten seconds; after so many it counts as gone where nobody can look for it."""
 
 POINTER = Path("mitosis", "pointer.json")  # below git's common directory
 
@@ -21,16 +24,52 @@ def settle(store: Store, root: Path | None) -> list[Trial]:
     """End every trial whose launcher vanished: by its outcome.json where that is whole, else as `lost`.
 
     A folder below `root` that never got its row is brought in. Returns the trials that were closed.
-    Trials of other hosts are left alone.
     """
     if root is not None:
         _bring_in(store, root)
-    closed = []
-    for trial in store.running():
-        if environment.alive(trial.spec.process) is not False:
-            continue
-        closed.append(_close(store, trial))
-    return closed
+    looked_at = [settled(store, trial) for trial in store.running()]
+    return [trial for trial in looked_at if trial.status.final]
+
+
+def settled(store: Store, trial: Trial) -> Trial:
+    """`trial`, ended where it is over and its row does not say so yet.
+
+    It is over where its folder says how it ended (the store was away then), where its launcher is gone, and
+    where its launcher is on another host and has not been heard of for SILENT_SECONDS.
+    """
+    if trial.status.final:
+        return trial
+    told = _told(trial)
+    if told is not None:
+        return _file(store, told)
+    alive = environment.alive(trial.spec.process)
+    if alive is None:
+        alive = store.silences().get(trial.id, 0.0) < SILENT_SECONDS
+    return trial if alive else _close(store, trial)
+
+
+def _told(trial: Trial) -> Trial | None:
+    """The whole trial where its folder tells how it ended."""
+    folder = TrialFolder(trial.spec.folder)
+    try:
+        document = folder.read_json(folder.trial_json)
+        found = from_plain(Trial, document) if isinstance(document, dict) else None
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+    return found if found is not None and found.id == trial.id and found.status.final else None
+
+
+def _file(store: Store, trial: Trial) -> Trial:
+    """Bring the row up to date with a trial that ended while the store was away."""
+    folder = TrialFolder(trial.spec.folder)
+    assert trial.outcome is not None
+    written = folder.read_json(folder.outcome)
+    if isinstance(written, dict) and "modules" in written:  # all of it was written but the row
+        store.finish(trial.id, trial.outcome)
+        return trial
+    from mitosis import closing
+
+    return closing.close(store, trial.spec, trial.outcome)
 
 
 def _bring_in(store: Store, root: Path) -> None:
@@ -58,6 +97,9 @@ def _close(store: Store, trial: Trial) -> Trial:
     reason = "the launcher vanished before the experiment ended"
     outcome = closing.decide(written, Status.LOST, reason) if not _final(written) else written
     assert outcome is not None
+    if outcome is written:
+        finished = shifted(outcome.finished_at, -trial.spec.process.ahead)
+        outcome = dataclasses.replace(outcome, finished_at=finished)
     if not folder.path.is_dir():
         remark = Remark("folder_gone", "the trial's folder is not there", trial.spec.folder)
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))

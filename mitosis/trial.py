@@ -7,7 +7,7 @@ import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
@@ -22,6 +22,14 @@ JSON: TypeAlias = Any
 def utc_now() -> str:
     """The present time as ISO 8601 in UTC, to the millisecond."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def shifted(moment: str, seconds: float) -> str:
+    """The time `moment` (ISO 8601), that many seconds later."""
+    if not seconds:
+        return moment
+    later = datetime.fromisoformat(moment) + timedelta(seconds=seconds)
+    return later.isoformat(timespec="milliseconds")
 
 
 def new_id() -> str:
@@ -141,6 +149,8 @@ class HostProcess:
     boot: str  # boot id
     machine: str = ""  # digest of the machine's own id: host names are given twice
     namespace: str = ""  # of process numbers: containers of one host have their own
+    engine: Mapping[str, str] = field(default_factory=dict)  # slurm_job, slurm_node, ray_node, ray_job
+    ahead: float = 0.0  # seconds by which the host's clock is ahead of the store's
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +180,8 @@ class TrialSpec:
     notes: tuple[Remark, ...] = ()
     settings: Mapping[str, JSON] = field(default_factory=dict)  # the mitosis.* keys that were set
     expect: Mapping[str, str] = field(default_factory=dict)  # by metric: "< 0.01"
+    variables: Mapping[str, str] = field(default_factory=dict)  # that travelled from the driver
+    study: str | None = None  # the name of the Optuna study that asked for it; `job` is its number there
 
 
 @dataclass(frozen=True, slots=True)

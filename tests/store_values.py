@@ -112,16 +112,16 @@ def database(kind: str, directory: Path) -> Iterator[str]:
     if kind == "sqlite":
         yield f"sqlite:///{directory}/a 'hostile' näme?x#y%20/trials/mitosis.db"
     else:
-        with _postgresql_database() as url:
+        with database_on(POSTGRESQL) as url:
             yield url
 
 
 @contextmanager
-def _postgresql_database() -> Iterator[str]:
-    """The URL of a new, empty database on the server of the tests; dropped at the end."""
+def database_on(url: str) -> Iterator[str]:
+    """The URL of a new, empty database on a server; dropped at the end."""
     from sqlalchemy import create_engine, make_url
 
-    server = make_url(POSTGRESQL)
+    server = make_url(url)
     name = f"mitosis_test_{os.getpid()}_{next(_databases)}"
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

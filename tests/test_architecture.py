@@ -47,7 +47,7 @@ class Room:
 VALUES = words("errors trial")
 CORE = VALUES | words("folder identity")
 LAUNCHER = words(
-    "expect gate launch closing settle settings recipe request display audit"
+    "expect gate launch closing settle claim patience settings recipe request display audit"
 )  # the story of a trial, a page for each part of it
 
 # The table of the design, section 4. The longest name that a module's own begins with is its room:
@@ -89,8 +89,10 @@ ROOMS = {
     "store": Room(ours=VALUES | words("identity where"), doors=words("sqlalchemy alembic")),
     # the launcher: no door of another's, so that the store, git and notebooks are reached through their rooms
     "settings": Room(),
-    "gate": Room(ours=CORE | words("capture store settings settle")),
-    "closing": Room(ours=CORE | words("expect capture store notebook settings stamp")),
+    "patience": Room(ours=words("errors")),
+    "claim": Room(ours=VALUES | words("gate settle store")),
+    "gate": Room(ours=CORE | words("capture store settings settle patience")),
+    "closing": Room(ours=CORE | words("expect capture store notebook settings stamp patience")),
     "settle": Room(ours=CORE | words("capture store closing settings")),
     "request": Room(ours=words("settings trial")),
     "display": Room(ours=words("gate request trial")),
@@ -110,6 +112,8 @@ ROOMS = {
         ours=VALUES | words("expect identity launch gate settings request display"),
         doors=words("hydra omegaconf"),
     ),
+    # the study is Optuna's own; its sweeper, which is installed with it, asks for it
+    "app.optimize": Room(ours=VALUES | words("gate"), doors=words("hydra omegaconf"), inner=words("optuna")),
     "cli": Room(
         ours=CORE
         | LAUNCHER

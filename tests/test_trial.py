@@ -50,6 +50,7 @@ def several(values: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]
 def built(cls: type, **special: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Instances of `cls`; a field that is named twice in the types has its strategy in `special`."""
     simple = {"str": text, "int": st.integers(), "float": numbers, "bool": st.booleans(), "JSON": documents}
+    simple["Mapping[str, str]"] = st.dictionaries(text, text, max_size=2)
     given_ = {}
     for f in dataclasses.fields(cls):
         kind, _, optional = str(f.type).partition(" | ")
@@ -72,7 +73,6 @@ specs = built(
     tags=several(text),
     notes=remarks,
     settings=st.dictionaries(text, documents, max_size=2),
-    expect=st.dictionaries(text, text, max_size=2),
 )
 outcomes = built(
     Outcome,

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mitosis import gate
-from mitosis.app import pinning, state
+from mitosis.app import engine, launchers, optimize, pinning, state
 from mitosis.errors import ConfigurationRefused, InternalError, MitosisError
 from mitosis.settings import Settings
 from mitosis.trial import new_id
@@ -69,11 +69,17 @@ class Gate(Callback):
             settings = settings_of(config)
             sweep = None
             if multirun:
-                sweep = gate.Sweep(settings.resume or new_id(), driver.command, sweep_size(config))
+                resumed = settings.resume is not None
+                sweep = gate.Sweep(settings.resume or new_id(), driver.command, sweep_size(config), resumed)
+                launchers.check(config)
+                optimize.check(config, resumed)
             verdict = gate.check(driver.repository, settings, sweep)
             _check_directories(config, Path(verdict.root))
             pinning.pin(driver.repository, verdict.code)
             if sweep is not None:
+                launchers.prepare(config)
+                verdict = optimize.prepare(config, verdict)
+                engine.guard(verdict, driver.display, optimize.objectives(config), driver.fail)
                 driver.display.sweep_started(verdict, sweep)
         except MitosisError as error:
             driver.error = error

@@ -27,8 +27,11 @@ def experiment_name(config: DictConfig, hydra: DictConfig) -> str:
     return str(OmegaConf.select(config, "experiment.module") or "experiment").rpartition(".")[2]
 
 
-def request(config: DictConfig, hydra: DictConfig) -> Request:
-    """The trial that `config` asks for. Raises ConfigurationRefused where it asks for what cannot be."""
+def request(config: DictConfig, hydra: DictConfig, job: int | None) -> Request:
+    """The trial that `config` asks for, as job `job` of its sweep.
+
+    Raises ConfigurationRefused where it asks for what cannot be.
+    """
     settings = settings_of(config)
     variants.check_redefined(settings.redefine)
     seed = _seed(config)
@@ -49,16 +52,16 @@ def request(config: DictConfig, hydra: DictConfig) -> Request:
         variants=chosen.variants,
         settings=settings,
         overrides=tuple(hydra.overrides.task),
-        job=job_number(hydra),
+        job=job,
         instantiate=_has_target(params),
         changed_settings=changed(settings),
         expect=expect.checked(_expected(config)),
     )
 
 
-def job_number(hydra: DictConfig) -> int | None:
-    """The index of this job in its sweep; None in a single run, where Hydra leaves it missing."""
-    return None if OmegaConf.is_missing(hydra.job, "num") else int(hydra.job.num)
+def job_number(hydra: DictConfig, first: int = 0) -> int | None:
+    """The number of this job in its sweep, which begins at `first`; None in a single run."""
+    return None if OmegaConf.is_missing(hydra.job, "num") else first + int(hydra.job.num)
 
 
 def _seed(config: DictConfig) -> int:

@@ -23,6 +23,8 @@ class Experiment:
     function: str = "run"  # a qualified name in the module: "run", "Model.fit"
     inputs: list[str] = field(default_factory=list)  # files, directories, globs
     expect: dict[str, str] = field(default_factory=dict)  # by metric: "< 0.01", "1 .. 2", "0.9 +- 0.05"
+    direction: Any = None  # minimize or maximize, for an optimizing sweeper; a list with several objectives
+    objectives: list[str] = field(default_factory=lambda: ["main"])  # what it is told: main, or metrics
 
 
 def register(user_config: str) -> None:

@@ -118,7 +118,7 @@ def _exit_code(invocation: state.Invocation, code: int) -> int:
         invocation.display.sweep_finished(verdict)
     if code == INTERRUPTED or Status.INTERRUPTED in statuses:
         return INTERRUPTED
-    if any(s is not Status.SUCCEEDED for s in statuses):
+    if any(s is not Status.SUCCEEDED for s in statuses) or (invocation.faults and statuses):
         return 2
     if verdict.sweep is None and not invocation.trials:
         return code or 1

@@ -23,6 +23,11 @@ class Invocation:
     verdict: Verdict | None = None
     trials: list[Trial] = field(default_factory=list)  # that ran in this process
     error: MitosisError | None = None  # why nothing ran
+    faults: int = 0  # of workers, that the store cannot tell of
+
+    def fail(self) -> None:
+        """Count a worker that failed."""
+        self.faults += 1
 
 
 _invocation: Invocation | None = None

@@ -10,9 +10,10 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from mitosis import launch
-from mitosis.app import compose, state
+from mitosis.app import compose, objective, optimize, state, worker
 from mitosis.errors import InternalError, JobTaken, MitosisError
-from mitosis.trial import Status
+from mitosis.gate import Verdict
+from mitosis.trial import Status, Trial
 
 
 class GateMissing(CompactHydraException):
@@ -27,36 +28,53 @@ def _fault(error: Exception) -> InternalError:
     return fault
 
 
-def task(config: DictConfig) -> float | None:
-    """Run one trial; returns `main` where it is a number and the trial succeeded, else None."""
+def task(config: DictConfig) -> objective.Value:
+    """Run one trial; returns what the sweeper is told: `main`, or `experiment.objectives`.
+
+    None where the trial did not succeed or one of them is no number.
+    """
     verdict = state.take()
     if verdict is None:
         raise GateMissing(
             "the gate of mitosis was removed (hydra.callbacks.mitosis): nothing runs without it"
         )
     driver = state.invocation()
+    if driver is None:
+        worker.take_over_variables(verdict)
     hydra = cast("DictConfig", HydraConfig.get())  # annotated as the schema it is checked against
-    request = None
+    job = compose.job_number(hydra, verdict.first_job)
     try:
-        request = compose.request(config, hydra)
-        trial = launch.run_trial(verdict, request, state.display())
-    except JobTaken:
-        return None  # an engine ran the job a second time: the first one stands for it
+        trial = _trial(verdict, config, hydra, job)
+    except JobTaken:  # an engine ran the job a second time: the first one stands for it
+        return objective.of_job(verdict, job, optimize.objectives(config))
+    if trial is None:
+        return None
+    if driver is not None:
+        if verdict.sweep is None:  # the trials of a sweep are counted in the store: 10,000 need no memory
+            driver.trials.append(trial)
+        if trial.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt  # ends the sweep; in a worker only this one job is over
+    main, metrics = (trial.outcome.main, trial.outcome.metrics) if trial.outcome else (None, {})
+    return objective.value(trial.status, main, metrics, optimize.objectives(config))
+
+
+def _trial(verdict: Verdict, config: DictConfig, hydra: DictConfig, job: int | None) -> Trial | None:
+    """The finished trial; one that was refused is filed in a sweep, and told by the driver otherwise."""
+    request, driver = None, state.invocation()
+    try:
+        if driver is None:
+            worker.check(verdict)
+        request = compose.request(config, hydra, job)
+        return launch.run_trial(verdict, request, state.display())
+    except (JobTaken, worker.OtherStore):
+        raise
     except Exception as fault:  # a fault of ours must not cost the sweep its other jobs
         error = fault if isinstance(fault, MitosisError) else _fault(fault)
         if verdict.sweep is None and driver is not None:
             driver.error = error
             return None
-        trial = launch.record_refusal(
-            verdict, compose.experiment_name(config, hydra), request, compose.job_number(hydra), error
-        )
+        name = compose.experiment_name(config, hydra)
+        trial = launch.record_refusal(verdict, name, request, job, error, tuple(hydra.overrides.task))
         state.display().naming(functools.partial(launch.short, verdict))
         state.display().finished(trial)
-    if driver is not None:
-        driver.trials.append(trial)
-        if trial.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt  # ends the sweep; in a worker only this one job is over
-    main = trial.outcome.main if trial.outcome is not None else None
-    if trial.status is not Status.SUCCEEDED or isinstance(main, bool) or not isinstance(main, int | float):
-        return None
-    return float(main)
+        return trial

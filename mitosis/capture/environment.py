@@ -29,6 +29,9 @@ _VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "PYTHONOPTIMIZE",
 )  # fmt: skip
 
+_PLACES = ("PGPASSFILE", "PGSERVICEFILE", "PGSERVICE", "PGSSLROOTCERT")
+"""Where the store's server and its password are found: names of files, no secret."""
+
 _LEFT_BY_PIP = "~"  # pip renames what it could not remove
 
 
@@ -68,7 +71,31 @@ def host_process() -> HostProcess:
         boot=_boot(),
         machine=_machine_id(),
         namespace=_namespace(),
+        engine=_engine(),
     )
+
+
+def travelling() -> dict[str, str]:
+    """The variables of this process that must hold in its workers as well: those that change numbers.
+
+    Which GPUs a job may use is the engine's to say; a variable that is not set here is the engine's, too.
+    """
+    names = [name for name in (*_VARIABLES, "PYTHONHASHSEED") if name != "CUDA_VISIBLE_DEVICES"]
+    return {name: os.environ[name] for name in (*names, *_PLACES) if name in os.environ}
+
+
+def _engine() -> dict[str, str]:
+    """What the engine calls this job and its node; empty where no engine started the process."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    found = {
+        "slurm_job": f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", ""),
+        "slurm_node": os.environ.get("SLURMD_NODENAME", ""),
+    }
+    ray = sys.modules.get("ray")  # a worker of Ray has it; nobody else shall import it for this
+    if ray is not None and ray.is_initialized():
+        context = ray.get_runtime_context()
+        found |= {"ray_job": context.get_job_id(), "ray_node": context.get_node_id()}
+    return {name: value for name, value in found.items() if value}
 
 
 def alive(process: HostProcess) -> bool | None:

@@ -58,8 +58,10 @@ def _lines(trial: Trial, said: Sequence[Attestation] = ()) -> Iterator[str]:
         "took": f"{text.seconds(outcome.seconds)} ({text.seconds(outcome.cpu_seconds)} CPU)"
         if outcome
         else "",
-        "host": spec.process.host,
+        "host": " ".join([spec.process.host, *(f"{k}={v}" for k, v in spec.process.engine.items())]),
         "sweep": f"{spec.sweep} job {spec.job}" if spec.sweep else "",
+        "study": f"{spec.study} trial {spec.job}" if spec.study else "",
+        "variables": " ".join(f"{k}={v}" for k, v in spec.variables.items()),
         "note": spec.note,
         "tags": " ".join(spec.tags),
         "overrides": " ".join(spec.overrides),

@@ -84,6 +84,16 @@ def password_in(url: str | Path) -> bool:
     return bool(parsed.password) or any(option in parsed.query for option in _SECRET_OPTIONS)
 
 
+def password_of(url: str | Path) -> str | None:
+    """The password of the user in `url`; None where it holds none. Raises StoreRefused as `read` does."""
+    address = read(url)
+    if address.path is not None:
+        return None
+    parsed = _postgresql(address.url)
+    given = parsed.password or parsed.query.get("password")
+    return given if isinstance(given, str) else None
+
+
 def _postgresql(text: str) -> URL:
     """The parsed URL of a PostgreSQL store, its driver written out."""
     from sqlalchemy import make_url

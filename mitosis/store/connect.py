@@ -14,7 +14,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from mitosis.errors import StoreRefused
+from mitosis.errors import StoreAway, StoreRefused
 from mitosis.store.address import Address
 
 BUSY_SECONDS = 60.0
@@ -140,8 +140,18 @@ def refusal(address: Address, error: DatabaseError) -> StoreRefused:
     """What the user reads where the database said `error`."""
     said = " ".join(str(error.orig).split())
     if address.path is None:
-        return StoreRefused(*_server(address, said, getattr(error.orig, "sqlstate", None)))
+        state = getattr(error.orig, "sqlstate", None)
+        return (StoreAway if _away(said, state) else StoreRefused)(*_server(address, said, state))
     return StoreRefused(*_sqlite(address.path, said))
+
+
+def _away(said: str, state: str | None) -> bool:
+    """Is the server out of reach, starting or stopping; not where it answered and turned us away."""
+    if state is not None:
+        return state[:2] == "08" or state in ("57P01", "57P02", "57P03")
+    # libpq gives no state for what happens while it connects, only words
+    answered = "FATAL" in said or "fe_sendauth" in said
+    return "the database system is" in said or not answered
 
 
 def _server(address: Address, said: str, state: str | None) -> tuple[str, str]:

@@ -321,6 +321,27 @@ def jobs(connection: Connection, name: str) -> tuple[dict[Status, int], int]:
     return counts, skipped
 
 
+def standing(connection: Connection, name: str, first: int, last: int) -> dict[int, Summary]:
+    """By number, the trials that stand for the jobs `first` to `last` of the sweep; two queries."""
+    claims = schema.claims.c
+    columns = (schema.trials, schema.projects.c.name.label("project_name"), PARAMS.label("params"))
+    within = (claims.sweep == name, claims.job >= first, claims.job <= last)
+    question = (
+        select(*columns, claims.job.label("claimed"))
+        .select_from(NAMED.join(schema.claims, claims.trial == _T.seq))
+        .where(*within)
+    )
+    rows = connection.execute(question).all()
+    m = schema.metrics.c
+    holders = select(claims.trial).where(*within)
+    metrics: dict[int, dict[str, float]] = defaultdict(dict)
+    for trial, metric, value in connection.execute(
+        select(m.trial, m.name, m.value).where(m.trial.in_(holders))
+    ):
+        metrics[trial][metric] = math.nan if value is None else value
+    return {row.claimed: _summary(row, metrics[row.seq], []) for row in rows}
+
+
 def integrity(connection: Connection) -> list[str]:
     """SQLite's own findings on its pages and references; a server checks its pages itself."""
     if connection.dialect.name != "sqlite":

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import time
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +20,7 @@ from mitosis.store.connect import Presence, make_engine, transaction
 from mitosis.store.digests import DigestCache
 from mitosis.store.rows import project_id
 from mitosis.store.values import Group, Query, SweepRecord, SweepState, VariantUse
-from mitosis.trial import JSON, Attestation, Outcome, Status, Summary, Trial, TrialSpec, Variant
+from mitosis.trial import JSON, Attestation, Outcome, Status, Summary, Trial, TrialSpec, Variant, utc_now
 from mitosis.where import Key, Where
 
 __all__ = ["Query", "Store", "SweepRecord", "VariantUse", "display_url", "password_in"]
@@ -209,6 +210,25 @@ class Store:
         return len(new)
 
     # -- reading ---------------------------------------------------------------------------------
+
+    def now(self) -> str:
+        """The time by the clock that decides: the server's, or this machine's for a file; ISO 8601, UTC."""
+        if self._address.path is not None:
+            return utc_now()
+        with self._transaction() as connection:
+            return schema.iso(record.server_now(connection))
+
+    def ahead(self) -> float:
+        """Seconds by which this machine's clock is ahead of the store's; 0 for a file."""
+        if self._address.path is not None:
+            return 0.0
+        with self._transaction() as connection:
+            return round(time() - record.server_now(connection) / 1e6, 3)
+
+    def standing(self, sweep: str, first: int, last: int) -> dict[int, Summary]:
+        """By number, the trials that stand for the jobs `first` to `last` of the sweep."""
+        with self._transaction() as connection:
+            return query.standing(connection, sweep, first, last)
 
     def running(self) -> list[Trial]:
         """The trials in status `running`, of all projects and hosts, oldest first."""

@@ -1,0 +1,133 @@
+"""Hands the jobs of a sweep to its engine, and outlives what becomes of the engine's workers.
+
+Hydra's launchers give up a whole batch, and with it the sweep, when one worker is killed. What became
+of each job is known from the store; those that never began are handed over once more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from mitosis import launch
+from mitosis.app import objective
+from mitosis.display import Display
+from mitosis.gate import Verdict
+from mitosis.trial import Status, Summary
+
+POLL_SECONDS = 0.5
+
+Overrides = Sequence[Sequence[str]]
+
+
+def guard(verdict: Verdict, display: Display, objectives: Sequence[str], failed: Callable[[], None]) -> None:
+    """Let the launcher that Hydra makes next be a `Guarded` one; private API of Hydra 1.3."""
+    plugins = Plugins.instance()
+    make = Plugins.instantiate_launcher
+
+    def instantiate_launcher(**given: Any) -> Launcher:
+        return Guarded(make(plugins, **given), verdict, display, objectives, failed)
+
+    plugins.instantiate_launcher = instantiate_launcher  # type: ignore[method-assign,assignment]
+
+
+class Guarded(Launcher):
+    """An engine's launcher that returns for every job, whatever becomes of the workers."""
+
+    def __init__(
+        self,
+        inner: Launcher,
+        verdict: Verdict,
+        display: Display,
+        objectives: Sequence[str],
+        failed: Callable[[], None],
+    ) -> None:
+        self.inner = inner
+        self._verdict, self._display = verdict, display
+        self._objectives, self._failed = objectives, failed
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """For Hydra's interface: `inner` is set up already."""
+
+    def launch(self, job_overrides: Overrides, initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run a batch; the answers of jobs that the engine lost are taken from the store."""
+        try:
+            answers = self.inner.launch(job_overrides, initial_job_idx)
+        except Exception as error:
+            if not self._standing(initial_job_idx, len(job_overrides)):
+                raise  # nothing began: the engine itself cannot be used
+            self._tell(error)
+            self._begin_the_rest(job_overrides, initial_job_idx)
+            standing = self._over(initial_job_idx, len(job_overrides))
+            return [
+                self._answer(overrides, standing.get(number))
+                for number, overrides in enumerate(job_overrides, initial_job_idx)
+            ]
+        return [self._heard(answer) for answer in answers]
+
+    def _begin_the_rest(self, job_overrides: Overrides, first: int) -> None:
+        """Hand over again what never began, as long as that gets something begun."""
+        before = len(job_overrides) + 1
+        while True:
+            begun = self._standing(first, len(job_overrides))
+            missing = [n for n in range(first, first + len(job_overrides)) if n not in begun]
+            if not missing or len(missing) >= before:
+                return
+            before = len(missing)
+            for start, end in _runs(missing):
+                try:
+                    self.inner.launch(job_overrides[start - first : end - first], start)
+                except Exception as error:
+                    self._tell(error)
+
+    def _over(self, first: int, number: int) -> dict[int, Summary]:
+        """The trials that stand for the jobs, when none of them runs any more."""
+        while True:
+            standing = self._standing(first, number)
+            if all(trial.status.final for trial in standing.values()):
+                return standing
+            time.sleep(POLL_SECONDS)
+
+    def _standing(self, first: int, number: int) -> dict[int, Summary]:
+        """The trials that stand for the jobs, by the number that Hydra gave the job."""
+        shift = self._verdict.first_job
+        found = launch.standing_jobs(self._verdict, first + shift, first + shift + number - 1)
+        return {job - shift: trial for job, trial in found.items()}
+
+    def _heard(self, answer: JobReturn) -> JobReturn:
+        """The answer of a job; one that a worker could not even record is told, and ends nothing."""
+        if answer.status is JobStatus.FAILED:
+            self._tell(answer._return_value)
+            answer.status, answer._return_value = JobStatus.COMPLETED, None
+        answer.cfg = answer.hydra_cfg = None  # 95 KB a job, where the callback of a worker did not drop it
+        return answer
+
+    def _answer(self, overrides: Sequence[str], trial: Summary | None) -> JobReturn:
+        answer = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
+        ended = Status.LOST if trial is None else trial.status
+        main, metrics = (trial.main, trial.metrics) if trial is not None else (None, {})
+        answer._return_value = objective.value(ended, main, metrics, self._objectives)
+        return answer
+
+    def _tell(self, error: object) -> None:
+        self._failed()
+        first = str(error).strip().partition("\n")[0]
+        self._display.stream("stderr", f"mitosis: a worker failed: {type(error).__name__}: {first}\n")
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The stretches of consecutive numbers, each as its first and the one after its last."""
+    start = numbers[0]
+    for before, number in itertools.pairwise(numbers):
+        if number != before + 1:
+            yield start, before + 1
+            start = number
+    yield start, numbers[-1] + 1

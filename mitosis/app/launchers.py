@@ -1,0 +1,47 @@
+"""What the launchers of other projects need to be told, unless the user did: see docs/how-to."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from mitosis.errors import ConfigurationRefused
+
+_SLURM, _RAY = "SlurmLauncher", "RayLauncher"
+MAX_ARRAY = 1000  # jobs: SLURM's MaxArraySize is 1001 unless the cluster says otherwise
+
+
+def check(config: DictConfig) -> None:
+    """Raise ConfigurationRefused where the engine would never notice that a job has died."""
+    if _name(config) == _SLURM and not _accounting():
+        raise ConfigurationRefused(
+            "sacct gives no answer here: a sweep would wait for a job that was killed for ever",
+            "let the cluster keep accounts, or put a sacct on PATH that asks the queue: docs/how-to/slurm.md",
+        )
+
+
+def prepare(config: DictConfig) -> None:
+    """Set what makes the engine run each job once, and take a sweep of any size."""
+    launcher, name = config.hydra.launcher, _name(config)
+    with open_dict(config):
+        if name == _SLURM and OmegaConf.select(config, "hydra.sweeper.max_batch_size", default=0) is None:
+            config.hydra.sweeper.max_batch_size = MAX_ARRAY
+        if name == _RAY:
+            # a worker that was killed is a lost trial, not one that runs up to three times more
+            launcher.ray.remote.setdefault("max_retries", 0)
+            if launcher.ray.init.get("address") is not None:
+                # hydra-ray-launcher sets it, and Ray refuses it for a cluster that runs already
+                launcher.ray.init.setdefault("object_store_memory", None)
+
+
+def _name(config: DictConfig) -> str:
+    return str(OmegaConf.select(config, "hydra.launcher._target_")).rpartition(".")[2]
+
+
+def _accounting() -> bool:
+    if shutil.which("sacct") is None:
+        return False
+    asked = ["sacct", "-o", "JobID,State,NodeList", "--parsable2", "-j", "1"]  # as submitit asks
+    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
