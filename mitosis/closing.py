@@ -98,8 +98,8 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     try:
         outcome = dataclasses.replace(outcome, files=_digests(folder))
         trial = Trial(spec, outcome)
+        folder.write_json(folder.trial_json, plain(trial))  # first: who finds it final need not judge again
         folder.write_json(folder.outcome, plain(outcome))
-        folder.write_json(folder.trial_json, plain(trial))
     except (MitosisError, OSError) as error:  # a full disk: the row can still say what happened
         remark = Remark("not_written", f"the folder could not be completed: {error}", spec.folder)
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
@@ -110,8 +110,9 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
 def _judged(store: Store, folder: TrialFolder, spec: TrialSpec, outcome: Outcome) -> Outcome:
     """The outcome with what is proven and what is not; where the user asked for it, a taint fails it."""
     document = folder.read_json(folder.outcome)
-    if not isinstance(document, dict) or "modules" in document:  # it was judged when it was closed before
+    if not isinstance(document, dict):  # the kernel ended before the guard could say anything
         return outcome
+    # the experiment can write this file too: what is in it is judged, whoever says that it was
     outcome = _compared(store, spec, document.get("seen"), outcome)
     failing = spec.settings.get("on_taint") == OnTaint.fail.value
     if failing and outcome.taints and outcome.status is Status.SUCCEEDED:

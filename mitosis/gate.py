@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import mitosis
+from mitosis import admission
 from mitosis.capture import code, environment
 from mitosis.errors import (
     ConfigurationRefused,
@@ -27,9 +28,6 @@ from mitosis.trial import CodeState, Remark, utc_now
 
 if TYPE_CHECKING:
     from mitosis.store import Store
-
-
-FIGURE_FORMATS = ("png", "svg", "pdf", "jpeg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
     from mitosis import settle
 
     root = _root(repository, settings.root)
-    _check_settings(repository, settings)
+    admission.check(repository, settings, sweep is not None)
     url = _store(repository, root, settings)
     try:
         state = _code(repository, settings)
@@ -255,25 +253,6 @@ def open_store(url: str) -> Store:
     from mitosis.store.store import Store
 
     return Store.open(url)
-
-
-def _check_settings(repository: Path, settings: Settings) -> None:
-    """Refuse a value that would silently do nothing."""
-    if settings.timeout is not None and not settings.timeout > 0:
-        todo = "give seconds, or leave it out: mitosis.timeout=3600"
-        raise ConfigurationRefused(f"mitosis.timeout={settings.timeout:g} is no time limit", todo)
-    odd = [f for f in settings.figure_formats if f not in FIGURE_FORMATS]
-    if odd or not settings.figure_formats:
-        known = ", ".join(FIGURE_FORMATS)
-        raise ConfigurationRefused(
-            f"mitosis.figure_formats does not know {', '.join(odd) or 'an empty list'}", f"it knows: {known}"
-        )
-    for name in settings.source_roots:
-        if not (repository / name).is_dir():
-            raise ConfigurationRefused(
-                f"mitosis.source_roots names {name}, which is no directory of {repository}",
-                "name directories relative to the repository's top",
-            )
 
 
 def _store(repository: Path, root: Path, settings: Settings) -> str:

@@ -83,7 +83,7 @@ def _begin(
         try:
             redefine = tuple(request.settings.redefine)
             return store.start(spec, surroundings, redefine, claim.replaced(store, spec, verdict)), folder
-        except MitosisError:
+        except BaseException:  # what has no row has no folder either
             folder.remove()
             raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -83,9 +84,12 @@ def _bring_in(store: Store, root: Path) -> None:
             continue
         if environment.alive(process) is not False:
             continue
-        document = folder.read_json(folder.trial_json)
-        if document is not None:
-            store.adopt(from_plain(Trial, document))
+        with contextlib.suppress(
+            KeyError, TypeError, ValueError, AttributeError
+        ):  # `check` names what is left
+            document = folder.read_json(folder.trial_json)
+            if document is not None:
+                store.adopt(from_plain(Trial, document))
         word.unlink(missing_ok=True)
 
 

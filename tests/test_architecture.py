@@ -89,9 +89,10 @@ ROOMS = {
     "store": Room(ours=VALUES | words("identity where"), doors=words("sqlalchemy alembic")),
     # the launcher: no door of another's, so that the store, git and notebooks are reached through their rooms
     "settings": Room(),
+    "admission": Room(ours=words("errors settings")),
     "patience": Room(ours=words("errors")),
     "claim": Room(ours=VALUES | words("gate settle store")),
-    "gate": Room(ours=CORE | words("capture store settings settle patience")),
+    "gate": Room(ours=CORE | words("admission capture store settings settle patience")),
     "closing": Room(ours=CORE | words("expect capture store notebook settings stamp patience")),
     "settle": Room(ours=CORE | words("capture store closing settings")),
     "request": Room(ours=words("settings trial")),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mitosis import gate
+from mitosis.app import config as configuration
 from mitosis.app import engine, launchers, optimize, pinning, state
 from mitosis.errors import ConfigurationRefused, InternalError, MitosisError
 from mitosis.settings import Settings
@@ -25,12 +29,24 @@ from mitosis.trial import new_id
 
 def settings_of(config: DictConfig) -> Settings:
     """The `mitosis` node as a value; raises ConfigurationRefused where it cannot be resolved."""
+    _known_keys(config)
     try:
         settings = OmegaConf.to_object(config.mitosis)
     except OmegaConfBaseException as error:
         raise ConfigurationRefused(f"the configuration under mitosis: {error}") from error
     assert isinstance(settings, Settings)
     return settings
+
+
+def _known_keys(config: DictConfig) -> None:
+    """Refuse keys that were added with `+` where nothing reads them."""
+    for node, known in (("mitosis", Settings), ("experiment", configuration.Experiment)):
+        names = {field.name for field in dataclasses.fields(known)}
+        odd = sorted(str(key) for key in config.get(node) or () if key not in names)
+        if odd:
+            near = difflib.get_close_matches(odd[0], names, n=1)
+            todo = f"did you mean {node}.{near[0]}?" if near else f"it knows: {', '.join(sorted(names))}"
+            raise ConfigurationRefused(f"{node}.{odd[0]} is no key of mitosis", todo)
 
 
 class Gate(Callback):
@@ -74,7 +90,7 @@ class Gate(Callback):
                 launchers.check(config)
                 optimize.check(config, resumed)
             verdict = gate.check(driver.repository, settings, sweep)
-            _check_directories(config, Path(verdict.root))
+            _check_directories(config, Path(verdict.root), multirun)
             pinning.pin(driver.repository, verdict.code)
             if sweep is not None:
                 launchers.prepare(config)
@@ -91,15 +107,39 @@ class Gate(Callback):
         self.verdict = driver.verdict = verdict
 
 
-def _check_directories(config: DictConfig, root: Path) -> None:
+def _check_directories(config: DictConfig, root: Path, multirun: bool) -> None:
     """What Hydra writes lies below the root as well, wherever the command line wants it."""
-    for key in ("hydra.run.dir", "hydra.sweep.dir"):
-        wanted = Path(str(OmegaConf.select(config, key))).absolute()
+    try:
+        places = _written(config, multirun)
+    except OmegaConfBaseException as error:
+        first = str(error).partition("\n")[0]
+        raise ConfigurationRefused(f"where Hydra shall write: {first}", "leave out hydra.*.dir") from error
+    for key, place in places.items():
+        wanted = Path(os.path.normpath(place.absolute()))
         if not wanted.is_relative_to(root):
             raise ConfigurationRefused(
                 f"{key} is {wanted}, which is not below mitosis.root ({root})",
                 f"leave out {key}; all that is written goes below mitosis.root",
             )
+
+
+def _written(config: DictConfig, multirun: bool) -> dict[str, Path]:
+    """By the key that says so, the directories and logs that Hydra writes; of a sweep, those of its job 0."""
+    plain = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
+    plain.hydra.job.num, plain.hydra.job.id = 0, "0"
+    top = Path(str(plain.hydra.sweep.dir if multirun else plain.hydra.run.dir))
+    places = {"hydra.sweep.dir" if multirun else "hydra.run.dir": top}
+    if multirun:
+        top = top / str(plain.hydra.sweep.subdir)
+        places["hydra.sweep.subdir"] = top
+    places["hydra.output_subdir"] = top / str(plain.hydra.output_subdir or "")
+    plain.hydra.runtime.output_dir = str(top.absolute())
+    for logging in ("job_logging", "hydra_logging"):
+        handlers = plain.hydra[logging].get("handlers") if plain.hydra[logging] else None
+        for name, handler in (handlers or {}).items():
+            if handler and handler.get("filename") is not None:
+                places[f"hydra.{logging}.handlers.{name}.filename"] = Path(str(handler.filename))
+    return places
 
 
 def sweep_size(config: DictConfig) -> int | None:

@@ -167,7 +167,5 @@ def _flat(text_of_params: str) -> dict[str, JSON]:
     """Parameters by dotted name, for one line each."""
     leaves = telling.leaves(identity.parse(text_of_params))
     return {
-        name: value if isinstance(value, float | str) else identity.shown(value)
-        for name, value in leaves
-        if name
+        name: value if isinstance(value, str) else identity.shown(value) for name, value in leaves if name
     }
