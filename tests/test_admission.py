@@ -58,7 +58,7 @@ def test_the_defaults_are_admitted(tmp_path: Path) -> None:
 def test_nothing_is_written_elsewhere_and_no_key_is_mistyped(
     project: Project, words: tuple[str, ...]
 ) -> None:
-    """The command refuses in two lines, names the key, and leaves the repository and the store as they were."""
+    """The command refuses in two lines that name the key; repository and store are as they were."""
     done = project.run(*words, "experiment=toy", "params=one")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 2 and "Traceback" not in done.stderr
