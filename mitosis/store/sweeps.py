@@ -30,7 +30,7 @@ def named(connection: Connection, name: str) -> SweepRecord | None:
 
 
 def state(connection: Connection, sweep: str, hosts: bool) -> SweepState | None:
-    """How the sweep with that id stands; None where the store does not know it. `hosts` reads those as well."""
+    """How the sweep with that id stands, with its hosts on demand; None where it is not known."""
     record = query.sweep(connection, sweep)
     if record is None:
         return None
