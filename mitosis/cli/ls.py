@@ -18,11 +18,6 @@ from mitosis.trial import Status, Summary
 if TYPE_CHECKING:
     from mitosis.store import Query, Store
 
-COLORS = {
-    Status.SUCCEEDED: "green",
-    Status.RUNNING: "cyan",
-    Status.INTERRUPTED: "yellow",
-}
 _ALIASES = {"took": "seconds", "started": "started_at"}
 _FIXED = ("id", "", "experiment", "variant", "seed", "status", "main", "took", "commit", "started")
 _RIGHT = {"seed", "main", "took", "seconds", "cpu_seconds", "job", "taints"}
@@ -71,10 +66,9 @@ def command(url: str | None, columns: str | None, by: str | None, **given: Any) 
             return 0
         with tables.paged():
             print("\n".join(_lines(store, found, names)))
-            if more:
-                print(f"the first {len(found)}; all: --limit 0")
         assert store is not None
-        tables.hint(f"mitosis show {store.short(found[0].id)}")
+        before = f"the first {len(found)}, all with --limit 0; " if more else ""
+        tables.hint(f"mitosis show {store.short(found[0].id)}", before)
     return 0
 
 
@@ -187,8 +181,8 @@ def _cell(trial: Summary, name: str, short: dict[str, dict[str, str]]) -> tables
         dirty = "+" if name == "commit" and trial.dirty else ""
         return f"{short[name][value]}{dirty}" if value else "-"
     if name == "status":
-        word = f"{trial.status.value}, {trial.expectation}" if trial.expectation else trial.status.value
-        return tables.Styled(word, COLORS.get(trial.status, "red"))
+        shown = tables.status(trial.status)
+        return shown._replace(text=f"{shown.text}, {trial.expectation}") if trial.expectation else shown
     if name in ("seconds", "cpu_seconds"):
         return text.seconds(value)
     if name == "started_at":

@@ -12,7 +12,7 @@ from mitosis.errors import MitosisError, Refused
 
 DONE, REFUSED, UNSUCCESSFUL, FAULT, INTERRUPTED = 0, 1, 2, 3, 130
 
-_NO_RUN = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "hydra/launcher")
+_NO_RUN = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc", "hydra/launcher")
 """Words of a command line that runs nothing, or nothing here."""
 
 COMMANDS = {
@@ -85,6 +85,10 @@ def _dispatch(words: list[str]) -> int:
         from mitosis.cli import overview
 
         return overview.version()
+    if words[0] == "--completion":
+        from mitosis.cli import complete
+
+        return complete.run(words[1:], lambda: _to_hydra(["--shell-completion", "query=bash"]))
     if words[0] in COMMANDS:
         return _command(words[0], words[1:])
     if "-h" in words or "--help" in words:
@@ -98,6 +102,10 @@ def _dispatch(words: list[str]) -> int:
         from mitosis.notebook import forking
 
         forking.prestart()  # the kernel boots beside Hydra, git and the store
+    return _to_hydra(words)
+
+
+def _to_hydra(words: list[str]) -> int:
     from mitosis.app import main as app
     from mitosis.cli.terminal import Terminal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mitosis.cli import locate, text
+from mitosis.cli import answers, locate, tables
 from mitosis.errors import TrialNotFound
 from mitosis.folder import TrialFolder
 
@@ -12,20 +12,26 @@ from mitosis.folder import TrialFolder
 @click.command()
 @click.argument("trial", default="@1")
 @click.option("--path", is_flag=True, help="Only print the report's path.")
+@click.option("--json", "as_json", is_flag=True, help="Only print id and path, as one JSON document.")
 @locate.store_option
-def command(trial: str, path: bool, url: str | None) -> int:
+def command(trial: str, path: bool, as_json: bool, url: str | None) -> int:
     """Open the report of TRIAL (default: the latest) in the browser, and print its path."""
     with locate.required(url, trial) as store:
         found = store.get(trial, None if url else locate.project())
+        name = store.short(found.id)
     report = TrialFolder(found.spec.folder).html
     if not report.exists():
         raise TrialNotFound(
-            f"trial {text.short(found.id)} has no report yet (status: {found.status.value}): {report}",
-            f"see what there is: mitosis show {text.short(found.id)}",
+            f"trial {name} has no report yet (status: {found.status.value}): {report}",
+            f"see what there is: mitosis show {name}",
         )
+    if as_json:
+        answers.emit({"id": found.id, "html": str(report)})
+        return 0
     print(report)
     if not path:
         import webbrowser
 
         webbrowser.open(report.as_uri())
+        tables.hint(f"mitosis show {name}")
     return 0

@@ -33,6 +33,7 @@ def show() -> int:
         "  mitosis experiment=NAME params=OPTION seed=7              one trial\n"
         "  mitosis -m experiment=NAME params=A,B 'seed=range(0,10)'  a sweep\n"
         "  mitosis COMMAND --help\n"
+        '  eval "$(mitosis --completion bash)"                         completion in bash\n'
         f"\nCommands\n{commands}\n\nFlags of Hydra\n{_HYDRA}\n\n{_experiments()}"
     )
     return 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import sys
+from collections.abc import Iterator
 
 import click
 
@@ -16,8 +19,9 @@ _OURS = ("mitosis.rerun=", "mitosis.resume=", "mitosis.store=")
 
 @click.command()
 @click.argument("sweep", required=False)
+@click.option("--json", "as_json", is_flag=True, help="At the end, the sweep as one JSON document on stdout.")
 @locate.store_option
-def command(sweep: str | None, url: str | None) -> int:
+def command(sweep: str | None, as_json: bool, url: str | None) -> int:
     """Go on with SWEEP (default: the latest of this project), by the command line that began it."""
     top = locate.repository()
     if top is None:
@@ -32,4 +36,29 @@ def command(sweep: str | None, url: str | None) -> int:
     from mitosis.app import main as app
 
     os.environ["MITOSIS_STORE"] = address  # as an override its path would have to be quoted for Hydra
-    return app.run([*words, "mitosis.rerun=missing", f"mitosis.resume='{found.id}'"], Terminal())
+    with _aside(as_json):
+        words += ["mitosis.rerun=missing", f"mitosis.resume='{found.id}'"]
+        code = app.run(words, Terminal(quiet_stdout=as_json))
+    if as_json:
+        from mitosis.cli import sweep as page
+
+        with locate.required(address, found.id) as store:
+            page.show(store, found.id, as_json)
+    return code
+
+
+@contextlib.contextmanager
+def _aside(wanted: bool) -> Iterator[None]:
+    """Whatever is written to stdout meanwhile, by workers too, goes to stderr: stdout is for one document."""
+    if not wanted:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)

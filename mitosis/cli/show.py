@@ -10,9 +10,9 @@ import click
 
 from mitosis import expect, identity, series, telling
 from mitosis.cli import answers, locate, tables, text
-from mitosis.errors import RepositoryRefused
+from mitosis.errors import RepositoryRefused, TrialNotFound
 from mitosis.folder import TrialFolder
-from mitosis.trial import JSON, Attestation, CodeState, FileRecord, Remark, Trial
+from mitosis.trial import JSON, Attestation, CodeState, FileRecord, Remark, Status, Trial
 
 
 @click.command()
@@ -21,19 +21,36 @@ from mitosis.trial import JSON, Attestation, CodeState, FileRecord, Remark, Tria
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
 @locate.store_option
 def command(trial: str, logged: bool, as_json: bool, url: str | None) -> int:
-    """Show everything about TRIAL: a unique prefix of its id, or @1 for the latest."""
+    """Show everything about TRIAL: a unique prefix of its id, @1 for the latest, or a sweep's id."""
     with locate.required(url, trial) as store:
-        found = store.get(trial, None if url else locate.project())
+        try:
+            found = store.get(trial, None if url else locate.project())
+        except TrialNotFound:
+            begun = store.named_sweep(trial.strip().lower()) if trial.strip() else None
+            if begun is None:
+                raise
+            from mitosis.cli import sweep
+
+            return sweep.show(store, begun.id, as_json)
         said = store.attestations(found.id)
         if as_json:
             document = answers.whole(found, store.environment(found.spec.environment), said)
             answers.emit({**document, **({"series": _series(found)} if logged else {})})
             return 0
-        print("\n".join(_logged(found) if logged else _lines(found, said)))
+        short = {
+            **store.brief("param_set", [found.spec.param_set.digest]),
+            **store.brief("environment", [found.spec.environment]),
+            **store.brief("id", [found.id, *(str(made.content.get("trial", "")) for made in said)]),
+        }
+    with tables.paged():
+        print("\n".join(_logged(found) if logged else _lines(found, said, short)))
+    there = TrialFolder(found.spec.folder).html.exists()
+    running = found.status is Status.RUNNING
+    tables.hint(f"mitosis open {short[found.id]}" if there else f"mitosis ls{' --watch' * running}")
     return 0
 
 
-def _lines(trial: Trial, said: Sequence[Attestation] = ()) -> Iterator[str]:
+def _lines(trial: Trial, said: Sequence[Attestation], short: Mapping[str, str]) -> Iterator[str]:
     spec, outcome = trial.spec, trial.outcome
     folder = TrialFolder(spec.folder)
     name = f"{text.safe(spec.experiment)}  {text.safe(spec.variant)}  seed={spec.seed}"
@@ -49,7 +66,7 @@ def _lines(trial: Trial, said: Sequence[Attestation] = ()) -> Iterator[str]:
         "expected": f"{expect.shown(spec.expect)}: {outcome.expectation if outcome else ''}".rstrip(": ")
         if spec.expect
         else "",
-        "parameter set": text.short(spec.param_set.digest),
+        "parameter set": short[spec.param_set.digest],
         "commit": f"{spec.code.commit}{' (dirty)' if spec.code.dirty else ''}",
         "": _told(spec.code),
         "code identity": text.short(outcome.code_identity) if outcome else "",
@@ -71,7 +88,7 @@ def _lines(trial: Trial, said: Sequence[Attestation] = ()) -> Iterator[str]:
         "inputs": _files((*spec.inputs, *(outcome.inputs if outcome else ()))),
         "outputs": _files(outcome.outputs) if outcome else "",
         "threads": "; ".join(outcome.threads) if outcome else "",
-        "environment": text.short(spec.environment),
+        "environment": short[spec.environment],
         "figures": " ".join(outcome.figures) if outcome else "",
         "series": _names(folder, spec.id),
     }
@@ -82,7 +99,7 @@ def _lines(trial: Trial, said: Sequence[Attestation] = ()) -> Iterator[str]:
             where = f" ({text.safe(remark.where)})" if remark.where else ""
             yield f"{kind} {remark.kind}: {text.safe(remark.what)}{where}"
     for made in said:
-        by = f" by {text.short(str(made.content['trial']))}" if made.content.get("trial") else ""
+        by = f" by {short[str(made.content['trial'])]}" if made.content.get("trial") else ""
         when = f"{text.local(made.made_at)}, {text.safe(made.host)}"
         yield f"{made.kind}: {text.safe(made.verdict)}{by} ({when})"
     if spec.code.dirty:
@@ -90,9 +107,6 @@ def _lines(trial: Trial, said: Sequence[Attestation] = ()) -> Iterator[str]:
     if outcome is not None and outcome.error is not None:
         yield ""
         yield text.failure(trial)
-    yield ""
-    follow = "open" if folder.html.exists() else "ls"
-    yield f"next: mitosis {follow} {text.short(spec.id)}" if follow == "open" else "next: mitosis ls"
 
 
 def _names(folder: TrialFolder, trial: str) -> str:

@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
+from mitosis.trial import Status
+
 _WIDE = 10_000  # columns where there is no terminal: nothing is cut or folded
 
 
@@ -22,6 +24,13 @@ class Styled(NamedTuple):
 
 
 Cell: TypeAlias = str | Styled
+
+_COLORS = {Status.SUCCEEDED: "green", Status.RUNNING: "cyan", Status.INTERRUPTED: "yellow"}
+
+
+def status(value: Status) -> Styled:
+    """The word of a status, in its colour."""
+    return Styled(value.value, _COLORS.get(value, "red"))
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str] = ()) -> None:
@@ -72,10 +81,10 @@ class _Screen(io.StringIO):
         return True
 
 
-def hint(command: str) -> None:
+def hint(command: str, before: str = "") -> None:
     """The next useful command, after an answer; beside the data where that goes into a pipe."""
     sys.stdout.flush()
-    print(f"next: {command}", file=sys.stdout if sys.stdout.isatty() else sys.stderr, flush=True)
+    print(f"{before}next: {command}", file=sys.stdout if sys.stdout.isatty() else sys.stderr, flush=True)
 
 
 def plain(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str] = ()) -> list[str]:

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 from mitosis import telling
-from mitosis.trial import Status, Summary
+from mitosis.trial import Summary
 
 if TYPE_CHECKING:
     from mitosis.store import Store
@@ -28,13 +28,13 @@ class Look(NamedTuple):
 
 
 def sweeps_of(store: Store, trials: Sequence[Summary], named: str | None) -> list[SweepState]:
-    """How the sweep that is asked for stands, else those of which a trial in the page runs."""
-    found = [t.sweep for t in trials if t.sweep is not None and t.status is Status.RUNNING]
+    """How the sweep that is asked for stands, else those of the page of which a job runs or waits."""
+    found = [trial.sweep for trial in trials if trial.sweep is not None]
     if named is not None:
         record = store.named_sweep(named)
         found = [] if record is None else [record.id]
     states = (store.sweep_state(sweep) for sweep in dict.fromkeys(found))
-    return [state for state in states if state is not None]
+    return [s for s in states if s is not None and (named is not None or s.running or s.waiting)]
 
 
 def line(state: SweepState, name: str) -> str:

@@ -322,10 +322,10 @@ class Store:
         with self._transaction() as connection:
             return sweeps.named(connection, name)
 
-    def sweep_state(self, sweep: str) -> SweepState | None:
-        """How the sweep with that id stands; None where the store does not know it."""
+    def sweep_state(self, sweep: str, hosts: bool = False) -> SweepState | None:
+        """How the sweep with that id stands, with its hosts on demand; None where it is not known."""
         with self._transaction() as connection:
-            return sweeps.state(connection, sweep)
+            return sweeps.state(connection, sweep, hosts)
 
     def environment(self, digest: str) -> dict[str, JSON] | None:
         """The content of an environment; None where the store does not hold it."""

@@ -29,8 +29,8 @@ def named(connection: Connection, name: str) -> SweepRecord | None:
     return query.sweep(connection, name if name in found else found[0]) if found else None
 
 
-def state(connection: Connection, sweep: str) -> SweepState | None:
-    """How the sweep with that id stands; None where the store does not know it."""
+def state(connection: Connection, sweep: str, hosts: bool) -> SweepState | None:
+    """How the sweep with that id stands, with its hosts on demand; None where it is not known."""
     record = query.sweep(connection, sweep)
     if record is None:
         return None
@@ -46,6 +46,7 @@ def state(connection: Connection, sweep: str) -> SweepState | None:
         .order_by(trials.job.desc())
         .limit(_HOSTS)
     )
-    hosts = {json.loads(text)["process"]["host"] for text in connection.execute(specs).scalars()}
+    texts = connection.execute(specs).scalars() if hosts else ()
+    names = {json.loads(text)["process"]["host"] for text in texts}
     began, latest = (None if at is None else schema.iso(at) for at in (first, last))
-    return SweepState(record, counts, skipped, began, latest, tuple(sorted(hosts)))
+    return SweepState(record, counts, skipped, began, latest, tuple(sorted(names)))

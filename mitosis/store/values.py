@@ -57,8 +57,8 @@ class SweepState:
     counts: Mapping[Status, int]  # of its own trials, a job that was run again counts once
     stood_for: int  # jobs for which an earlier trial stands
     began: str | None  # start of the first trial, ISO 8601, UTC
-    ended: str | None  # start of the latest
-    hosts: tuple[str, ...]
+    latest: str | None  # start of the latest
+    hosts: tuple[str, ...]  # only where they were asked for
 
     @property
     def running(self) -> int:
