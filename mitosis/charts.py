@@ -263,7 +263,7 @@ def _is_number(value: JSON) -> bool:
 
 
 def _along(wanted: Wanted) -> str | None:
-    return wanted.x or ", ".join(wanted.by) or None
+    return wanted.x or ", ".join(name for name in wanted.by if name != groups.EVERYTHING) or None
 
 
 # --- looks ----------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def expanded(by: Sequence[str]) -> tuple[str, ...]:
         if name == "variant":
             names += ["variant", "param_set"]
         elif name == EVERYTHING:
-            names += ["variant", "param_set", "code_identity", "commit"]
+            names += ["variant", "param_set", "code"]
         else:
             names.append(name)
     return tuple(dict.fromkeys(names))
@@ -131,7 +131,7 @@ def expanded(by: Sequence[str]) -> tuple[str, ...]:
 
 def _labels(keys: Mapping[str, tuple[JSON, ...]], names: Sequence[str], by: Sequence[str]) -> dict[str, str]:
     """What each group is called: `fast`; `params.dt=0.1, model=svm`; a digest where that is not enough."""
-    internal = ("param_set", "code_identity", "commit")
+    internal = ("param_set", "code", "code_identity", "commit")
     shown = [n for n in names if n not in internal or n in by] or list(names)
 
     def text(key: tuple[JSON, ...], wanted: Sequence[str]) -> str:

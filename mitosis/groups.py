@@ -18,7 +18,7 @@ EVERYTHING = "everything"  # all but the seed
 
 _FIELDS = ("variant", "experiment", "param_set", "seed", "commit", "branch", "sweep", "code_identity",
            "note", "status", "dirty", "expectation", "main", "seconds", "cpu_seconds", "job")  # fmt: skip
-_CODE = frozenset({"commit", "code_identity", "branch", "dirty", EVERYTHING})
+_CODE = frozenset({"code", "commit", "code_identity", "branch", "dirty", EVERYTHING})
 """What tells codes apart: grouped by one of these, a group is never of several."""
 
 
@@ -123,6 +123,8 @@ def value_of(trial: Summary, name: str) -> JSON:
     `params.dt` and `metrics.loss` are a parameter and a metric, `variant`, `commit` and the like fields
     of the record; any other name is a group (`model`: what the variant's label says) or a parameter.
     """
+    if name == "code":
+        return trial.code_identity or trial.commit
     if name in _FIELDS:
         value = getattr(trial, name)
         return value.value if isinstance(value, Status) else value

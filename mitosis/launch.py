@@ -18,7 +18,7 @@ from mitosis.folder import TrialFolder, announced, checked_name
 from mitosis.gate import Verdict, open_store
 from mitosis.patience import patiently
 from mitosis.request import Request
-from mitosis.settings import PATIENCE, Kernel, Rerun, Verify, WorkingDirectory
+from mitosis.settings import PATIENCE, Kernel, Rerun, Settings, Verify, WorkingDirectory
 from mitosis.trial import (
     CodeState,
     Failure,
@@ -209,20 +209,6 @@ def _execute(
         instantiate=request.instantiate,
         seed_globals=settings.seed_globals,
     )
-    guard = {
-        "folder": str(folder.path),
-        "repository": spec.code.repository,
-        "tree": spec.code.tree,
-        "source_roots": roots,
-        "private": [
-            verdict.root,
-            str(code.git_common_dir(Path(spec.code.repository))),
-            *map(str, (folder.series, folder.plotted)),
-        ],
-        "observe_inputs": settings.observe_inputs,
-        "figure_formats": list(settings.figure_formats),
-        "figure_data": str(folder.plotted) if settings.figure_data else "",
-    }
     with folder.log.open("a", encoding="utf-8", errors="replace") as log:
 
         def stream(name: str, text: str) -> None:
@@ -235,7 +221,7 @@ def _execute(
             path=folder.notebook,
             log=folder.log,
             cwd=cwd,
-            guard=json.dumps(guard),
+            guard=_guard(spec, settings, folder, verdict, roots),
             call=lambda by_keyword: document.call(spec.seed, plan, by_keyword=by_keyword),
             timeout=settings.timeout,
             manner=forking.Manner(
@@ -258,6 +244,27 @@ def _execute(
     return closing.decide(
         closing.guard_outcome(folder), status or Status(execution.ended.value), execution.reason
     )
+
+
+def _guard(
+    spec: TrialSpec, settings: Settings, folder: TrialFolder, verdict: Verdict, roots: tuple[str, ...]
+) -> str:
+    """What the guard in the kernel has to know, as JSON; see kernel/guard.begin."""
+    options = {
+        "folder": str(folder.path),
+        "repository": spec.code.repository,
+        "tree": spec.code.tree,
+        "source_roots": roots,
+        "private": [
+            verdict.root,
+            str(code.git_common_dir(Path(spec.code.repository))),
+            *map(str, (folder.series, folder.plotted)),
+        ],
+        "observe_inputs": settings.observe_inputs,
+        "figure_formats": list(settings.figure_formats),
+        "figure_data": str(folder.plotted) if settings.figure_data else "",
+    }
+    return json.dumps(options)
 
 
 def _beat(url: str, trial: str) -> None:

@@ -75,6 +75,10 @@ ROOMS = {
     "notebook": Room(ours=CORE | words("expect telling"), doors=words("nbformat")),
     "notebook.execute": Room(ours=CORE | words("notebook"), doors=words("nbclient nbformat")),
     "notebook.kernels": Room(ours=CORE | words("notebook"), doors=words("jupyter_client traitlets")),
+    # the page of several trials is jinja's alone: nbconvert is for notebooks
+    "notebook.together": Room(
+        ours=CORE | words("notebook compare differences groups series"), inner=words("jinja2")
+    ),
     "notebook.curves": Room(ours=VALUES | words("series")),
     "notebook.report": Room(
         ours=CORE | words("notebook series stamp"), doors=words("nbconvert nbformat traitlets")

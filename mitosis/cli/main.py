@@ -22,6 +22,7 @@ COMMANDS = {
     "tag": "put tags and a note on trials, or take them off",
     "open": "open a trial's report in the browser",
     "compare": "which variant is better, by how much, and whether the seeds could explain it",
+    "report": "one page, in one file, about chosen trials: what differs and what came out",
     "plot": "a metric over what was swept, or a logged series, as a picture or an interactive page",
     "figures": "copy the figures of trials out, each under a name that stays the same",
     "whence": "which trial a picture came from, by the file alone",
