@@ -66,6 +66,10 @@ class WorkerRefused(Refused):
     """A worker sees another mitosis, commit or store than the driver that sent it the job."""
 
 
+class StoreUnseen(WorkerRefused):
+    """A worker does not see the driver's store: there is nowhere to record it."""
+
+
 class TrialRefused(Refused):
     """The trial cannot be made: its folder cannot be written, an input is missing."""
 

@@ -19,11 +19,9 @@ from mitosis.errors import (
     RepositoryRefused,
     StoreRefused,
     TrialRefused,
-    WorkerRefused,
 )
 from mitosis.folder import write_atomic
-from mitosis.patience import patiently
-from mitosis.settings import PATIENCE, Checkout, OnDirty, Settings
+from mitosis.settings import Checkout, OnDirty, Settings
 from mitosis.trial import CodeState, Remark, utc_now
 
 if TYPE_CHECKING:
@@ -125,39 +123,6 @@ def _travelling(settings: Settings) -> dict[str, str]:
             f"set it, or leave it out: export {missing[0]}=VALUE",
         )
     return environment.travelling() | {name: os.environ[name] for name in settings.variables}
-
-
-def knows(url: str, sweep: str) -> bool:
-    """Does the store at `url`, as this host sees it, hold the sweep; nothing is made where there is none."""
-    from mitosis.store.store import Store
-
-    def ask() -> bool:
-        store = Store.existing(url)
-        if store is None:
-            return False
-        with store:
-            return store.sweep(sweep) is not None
-
-    return patiently(ask, PATIENCE)
-
-
-def check_code(verdict: Verdict, host: str) -> None:
-    """Raise WorkerRefused where this host does not see the code of the verdict."""
-    state, tree = verdict.code, Path(verdict.code.tree)
-    todo = "put the repository and mitosis.root on a file system that all hosts share"
-    if not tree.is_dir():
-        raise WorkerRefused(f"the code {tree} is not there on {host}", todo)
-    if tree == Path(state.repository):
-        found = code.inspect(tree).commit
-        if found != state.commit:
-            what = f"{tree} on {host} is at commit {found[:7]}, the driver started from {state.commit[:7]}"
-            raise WorkerRefused(what, "leave out mitosis.checkout=inplace: a sweep then runs from a copy")
-        return
-    from mitosis.capture import manifest
-
-    wrong = manifest.damage(tree)
-    if wrong:
-        raise WorkerRefused(f"the code {tree} on {host} is not that of the commit: {wrong[0]}", todo)
 
 
 def _code(repository: Path, settings: Settings) -> CodeState:

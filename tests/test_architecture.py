@@ -47,7 +47,7 @@ class Room:
 VALUES = words("errors trial")
 CORE = VALUES | words("folder identity")
 LAUNCHER = words(
-    "expect gate launch closing settle claim patience settings recipe request display audit"
+    "expect gate launch closing settle claim agreement patience settings recipe request display audit"
 )  # the story of a trial, a page for each part of it
 
 # The table of the design, section 4. The longest name that a module's own begins with is its room:
@@ -95,6 +95,7 @@ ROOMS = {
     "settings": Room(),
     "admission": Room(ours=words("errors settings")),
     "patience": Room(ours=words("errors")),
+    "agreement": Room(ours=CORE | words("gate capture store settings patience")),
     "claim": Room(ours=VALUES | words("gate settle store")),
     "gate": Room(ours=CORE | words("admission capture store settings settle patience")),
     "closing": Room(ours=CORE | words("expect capture store notebook settings stamp patience")),
@@ -114,7 +115,7 @@ ROOMS = {
     ),
     "launch": Room(ours=CORE | LAUNCHER | words("capture notebook store")),
     "app": Room(
-        ours=VALUES | words("expect identity launch gate settings request display"),
+        ours=VALUES | words("agreement expect identity launch gate settings request display"),
         doors=words("hydra omegaconf"),
     ),
     # the study is Optuna's own; its sweeper, which is installed with it, asks for it

@@ -59,6 +59,15 @@ class Gate(Callback):
     def __init__(self) -> None:
         self.verdict: gate.Verdict | None = None  # the only state: it is pickled for every worker
 
+    def __setstate__(self, found: dict[str, Any]) -> None:
+        """In a worker, before Hydra makes the directory of a job: paths are those of the repository's top.
+
+        The workers of a Ray cluster that runs already stand wherever it was started.
+        """
+        self.__dict__.update(found)
+        if self.verdict is not None and Path(self.verdict.code.repository).is_dir():
+            os.chdir(self.verdict.code.repository)
+
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check before the one job of a run."""
         self._check(config, multirun=False)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from mitosis import launch
-from mitosis.app import compose, objective, optimize, state, worker
-from mitosis.errors import InternalError, JobTaken, MitosisError
+from mitosis import agreement, launch
+from mitosis.app import compose, objective, optimize, state
+from mitosis.errors import InternalError, JobTaken, MitosisError, StoreUnseen
 from mitosis.gate import Verdict
 from mitosis.trial import Status, Trial
 
@@ -40,7 +41,7 @@ def task(config: DictConfig) -> objective.Value:
         )
     driver = state.invocation()
     if driver is None:
-        worker.take_over_variables(verdict)
+        os.environ.update(verdict.variables)  # before anything here reads them
     hydra = cast("DictConfig", HydraConfig.get())  # annotated as the schema it is checked against
     job = compose.job_number(hydra, verdict.first_job)
     try:
@@ -63,10 +64,10 @@ def _trial(verdict: Verdict, config: DictConfig, hydra: DictConfig, job: int | N
     request, driver = None, state.invocation()
     try:
         if driver is None:
-            worker.check(verdict)
+            agreement.check(verdict)
         request = compose.request(config, hydra, job)
         return launch.run_trial(verdict, request, state.display())
-    except (JobTaken, worker.OtherStore):
+    except (JobTaken, StoreUnseen):
         raise
     except Exception as fault:  # a fault of ours must not cost the sweep its other jobs
         error = fault if isinstance(fault, MitosisError) else _fault(fault)

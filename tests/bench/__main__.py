@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import gate, guard, inputs, memory, page, parallel, process, store, sweep
+from tests.bench import gate, guard, inputs, launchers, memory, page, parallel, process, store, sweep
 from tests.bench.measure import Row, Skip, measure
 from tests.bench.place import Place
 
@@ -23,6 +23,7 @@ ROWS: tuple[Row, ...] = (
     *process.ROWS[:1],
     *sweep.ROWS,
     *parallel.ROWS,
+    *launchers.ROWS,
     *process.ROWS[1:],
     *store.ROWS,
     *gate.ROWS,

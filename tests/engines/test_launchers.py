@@ -146,7 +146,7 @@ def test_a_killed_driver_is_followed_by_the_same_command(shared: Zoo) -> None:
     process = shared.start(*jobs)
     shared.begun("slow", 0)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()  # its output stays open: workers of joblib outlive it
     before = {t["id"] for t in shared.trials() if t["status"] == "succeeded"}
     shared.go()
     done = shared.sweep(*jobs, MISSING)
@@ -159,6 +159,7 @@ def test_a_killed_driver_is_followed_by_the_same_command(shared: Zoo) -> None:
     assert succeeded == set(itertools.product(("fine", "slow"), (0, 1)))
     again = {(t["variant"], t["seed"]) for t in found if t["id"] not in before and t["status"] == "succeeded"}
     assert not again & {(t["variant"], t["seed"]) for t in found if t["id"] in before} - _outlived(found)
+    zoo.close(process)
     claimed = Counter((t["sweep"], t["job"]) for t in shared.whole() if t["status"] != "lost")
     assert set(claimed.values()) == {1}
 

@@ -103,6 +103,13 @@ def make(path: Path, launcher: tuple[str, ...] = (), env: dict[str, str] | None 
     return Zoo(made, place, launcher, env or {})
 
 
+def close(process: subprocess.Popen[str]) -> None:
+    """Read no more of a process that has ended."""
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
 def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     """What the command said when it ended; it is killed where it hangs."""
     try:
