@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from mitosis.app import variants
+from mitosis.app import naming
 
 CONF = {
     "config.yaml": "defaults:\n  - params: fast\n  - model@params.model: svm\n  - machine: small\n"
-    "  - seed\n  - _self_\nscale: 1\nunit: ${scale}\nalone: 1\n",
+    "  - optional experiment: null\n  - seed\n  - _self_\nscale: 1\nunit: ${scale}\nalone: 1\n",
     "seed.yaml": "# @package _global_\nseed: 0\n",
     "params/fast.yaml": "dt: 0.1\nx: ${unit}\ny: ${oc.decode:${text}}\nstart: ${seed}\n",
+    "experiment/louder.yaml": "# @package _global_\nparams: {dt: 0.7, own: 1}\n",
     "params/plain.yaml": "dt: 0.1\n",
     "params/odd,one.yaml": "dt: 0.2\n",
     "model/svm.yaml": "c: 1\n",
@@ -35,7 +36,7 @@ def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def label(conf: Path, *words: str) -> str:
     with initialize_config_dir(version_base="1.3", config_dir=str(conf)):
         config = compose("config", overrides=list(words), return_hydra_config=True)
-        return variants.chosen(config.hydra, config).label
+        return naming.chosen(config.hydra, config).label
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,8 @@ def label(conf: Path, *words: str) -> str:
         (["machine=big"], "fast,model@params.model=svm,machine=big"),
         (["params=plain", "machine=big"], "plain,model@params.model=svm"),
         (["params=plain", "scale=5"], "plain,model@params.model=svm"),
+        (["experiment=louder"], "fast,model@params.model=svm,machine=small+dt=0.7"),
+        (["experiment=louder", "params.dt=3"], "fast,model@params.model=svm,machine=small+dt=3"),
         (["params='odd,one'"], '"odd,one",model@params.model=svm'),
     ],
 )

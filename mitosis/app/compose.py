@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mitosis import expect, identity
-from mitosis.app import variants
+from mitosis.app import naming, variants
 from mitosis.app.callback import settings_of
 from mitosis.errors import ConfigurationRefused, ParameterRefused
 from mitosis.request import Request
@@ -39,7 +39,7 @@ def request(config: DictConfig, hydra: DictConfig, job: int | None) -> Request:
     params = _resolved(config, seed)
     tracked = identity.seed_free(params, _resolved(config, seed + 1), _unresolved(config))
     tracked = _without(tracked, settings.untracked)
-    chosen = variants.chosen(hydra, config)
+    chosen = naming.chosen(hydra, config)
     return Request(
         experiment=experiment_name(config, hydra),
         module=module,
