@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +22,14 @@ from mitosis.errors import (
 )
 from mitosis.folder import write_atomic
 from mitosis.settings import Checkout, OnDirty, Settings
-from mitosis.trial import CodeState, Remark, utc_now
+from mitosis.trial import CodeState, Remark, Variant, utc_now
 
 if TYPE_CHECKING:
     from mitosis.store import Store
+
+
+_OURS = {"mitosis.db", "mitosis.db.lock", "hydra", "checkouts", ".pending", "trash", "environments"}
+"""One of these is in each root that mitosis has made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,16 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
         sweep is not None and sweep.resumed,
         _travelling(settings),
     )
+
+
+def check_variants(
+    verdict: Verdict, chosen: Sequence[tuple[str, Variant]], redefine: Collection[str]
+) -> None:
+    """Raise VariantRedefined where one of the `chosen` (experiment, variant) is locked to another content."""
+    with open_store(verdict.store) as store:
+        for experiment in dict.fromkeys(name for name, _ in chosen):
+            own = [variant for name, variant in chosen if name == experiment]
+            store.variants(verdict.code.project, experiment, own, redefine)
 
 
 def ready(repository: Path, settings: Settings, url: str | None = None) -> tuple[Path, str]:
@@ -275,6 +289,12 @@ def _root(repository: Path, given: str) -> Path:
         raise ConfigurationRefused(f"mitosis.root={given} lies inside git's own directory: {root}", todo)
     if root.exists() and not root.is_dir():
         raise ConfigurationRefused(f"mitosis.root={given} is not a directory: {root}", todo)
+    held = {entry.name for entry in root.iterdir()} - {".gitignore"} if root.is_dir() else set()
+    if held and not held & _OURS:
+        raise ConfigurationRefused(
+            f"mitosis.root={given} holds other files, and nothing of mitosis: {root}",
+            "choose a new or empty directory: what lies in the root is never an input",
+        )
     if root.is_relative_to(repository) and code.tracked_under(repository, root):
         raise ConfigurationRefused(f"mitosis.root={given} holds files that git tracks: {root}", todo)
     return root

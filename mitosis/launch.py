@@ -282,6 +282,13 @@ def short(verdict: Verdict, trial: str) -> str:
         return store.short(trial)
 
 
+def forget_sweep(verdict: Verdict) -> bool:
+    """Take the sweep of which nothing was begun out of the store; False where something was."""
+    assert verdict.sweep is not None
+    with open_store(verdict.store) as store:
+        return store.forget_sweep(verdict.sweep)
+
+
 def sweep_statuses(verdict: Verdict) -> list[Status]:
     """The statuses of the jobs of the sweep so far, less those that an earlier trial stands for.
 

@@ -10,7 +10,7 @@ import pytest
 from mitosis import admission
 from mitosis.errors import ConfigurationRefused
 from mitosis.settings import Settings
-from tests.project import Project
+from tests.project import Project, make
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,45 @@ def test_nothing_is_written_elsewhere_and_no_key_is_mistyped(
     assert words[-1].partition("=")[0].lstrip("+") in done.stderr
     assert project.status() == ""
     assert project.json("ls") == []
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose variant `one` was used and then changed, and that holds files that are no YAML."""
+    project = make(tmp_path_factory.mktemp("changed") / "p")
+    assert project.run("experiment=toy", "params=one").returncode == 0
+    project.write("conf/params/one.yaml", "x: 3.0\n")
+    project.write("conf/params/bad.yaml", "x: [1\n")
+    (project.path / "conf/params/latin.yaml").write_bytes(b"x: \xff\n")
+    project.commit("changed")
+    return project
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-m", "params=two,one", "seed=0,1"), "variant params/one of toy is locked to other content"),
+        (("params=bad",), "conf/params/bad.yaml, line 2 is no YAML"),
+        (("-m", "params=two,bad"), "conf/params/bad.yaml, line 2 is no YAML"),
+        (("params=latin",), "conf/params/latin.yaml is no text in UTF-8"),
+        (("-m", "params=latin,two"), "conf/params/latin.yaml is no text in UTF-8"),
+    ],
+)
+def test_a_sweep_is_refused_as_a_whole(changed: Project, words: tuple[str, ...], said: str) -> None:
+    """What is wrong with one of its jobs is said once, of the file to edit, and no sweep was begun."""
+    done = changed.run(*words, "experiment=toy")
+    assert done.returncode == 1 and "not begun" not in done.stdout
+    assert said in done.stderr and "checkouts" not in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+    assert len(changed.json("ls")) == 1
+    assert "no sweep" in changed.run("resume").stderr
+
+
+def test_a_root_with_other_files_is_refused(project: Project, tmp_path: Path) -> None:
+    """What lies in the root is never an input: data that was there before would be read unseen."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("1")
+    done = project.run("experiment=toy", "params=one", f"mitosis.root={tmp_path / 'data'}")
+    assert done.returncode == 1 and "holds other files" in done.stderr
+    assert [p.name for p in (tmp_path / "data").iterdir()] == ["a.csv"]

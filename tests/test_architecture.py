@@ -118,6 +118,8 @@ ROOMS = {
         ours=VALUES | words("agreement expect identity launch gate settings request display"),
         doors=words("hydra omegaconf"),
     ),
+    # yaml is the parser of omegaconf, whose errors are told
+    "app.inner": Room(ours=VALUES, doors=words("hydra omegaconf yaml")),
     # the study is Optuna's own; its sweeper, which is installed with it, asks for it
     "app.optimize": Room(ours=VALUES | words("gate"), doors=words("hydra omegaconf"), inner=words("optuna")),
     "cli": Room(

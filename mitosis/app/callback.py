@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mitosis import gate
+from mitosis import gate, launch
 from mitosis.app import config as configuration
-from mitosis.app import engine, launchers, optimize, pinning, state
-from mitosis.errors import ConfigurationRefused, InternalError, MitosisError
+from mitosis.app import engine, launchers, optimize, pinning, state, sweeping
+from mitosis.errors import ConfigurationRefused, InternalError, MitosisError, VariantRedefined
 from mitosis.settings import Settings
 from mitosis.trial import new_id
 
@@ -95,13 +91,17 @@ class Gate(Callback):
             sweep = None
             if multirun:
                 resumed = settings.resume is not None
-                sweep = gate.Sweep(settings.resume or new_id(), driver.command, sweep_size(config), resumed)
+                sweep = gate.Sweep(
+                    settings.resume or new_id(), driver.command, sweeping.size(config), resumed
+                )
                 launchers.check(config)
                 optimize.check(config, resumed)
             verdict = gate.check(driver.repository, settings, sweep)
             _check_directories(config, Path(verdict.root), multirun)
+            driver.verdict = verdict
             pinning.pin(driver.repository, verdict.code)
             if sweep is not None:
+                _check_variants(config, verdict, settings)
                 launchers.prepare(config)
                 verdict = optimize.prepare(config, verdict)
                 engine.guard(verdict, driver.display, optimize.objectives(config), driver.fail)
@@ -114,6 +114,15 @@ class Gate(Callback):
             driver.error.__cause__ = error
             sys.exit(3)
         self.verdict = driver.verdict = verdict
+
+
+def _check_variants(config: DictConfig, verdict: gate.Verdict, settings: Settings) -> None:
+    """As sweeping.check; a sweep that is refused was never begun."""
+    try:
+        sweeping.check(config, verdict, settings)
+    except VariantRedefined:
+        launch.forget_sweep(verdict)
+        raise
 
 
 def _check_directories(config: DictConfig, root: Path, multirun: bool) -> None:
@@ -149,18 +158,3 @@ def _written(config: DictConfig, multirun: bool) -> dict[str, Path]:
             if handler and handler.get("filename") is not None:
                 places[f"hydra.{logging}.handlers.{name}.filename"] = Path(str(handler.filename))
     return places
-
-
-def sweep_size(config: DictConfig) -> int | None:
-    """How many jobs the command line asks for; None where a sweeper other than Hydra's own decides."""
-    if not str(OmegaConf.select(config, "hydra.sweeper._target_")).endswith("BasicSweeper"):
-        return None
-    given = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    try:
-        overrides = parser.parse_overrides([*given, *config.hydra.overrides.task])
-        by_key = {o.get_key_element(): o for o in overrides}  # what comes later on the line wins
-        sizes = [len(list(o.sweep_iterator())) for o in by_key.values() if o.is_sweep_override()]
-    except HydraException:
-        return None  # the sweeper says what is wrong with it
-    return math.prod(sizes)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mitosis import gate, launch
 from mitosis.app import config as configuration
-from mitosis.app import state
+from mitosis.app import inner, state
 from mitosis.display import Display
 from mitosis.errors import ConfigurationRefused
 from mitosis.trial import Status
@@ -74,6 +74,7 @@ def run(argv: Sequence[str], display: Display) -> int:
     state.begin(invocation)
     configuration.register(name)
     os.chdir(repository)
+    inner.tell_broken_files(invocation.own_file, conf)
     code = _hydra(rest, conf)
     if invocation.error is not None:
         raise invocation.error
@@ -115,6 +116,8 @@ def _exit_code(invocation: state.Invocation, code: int) -> int:
         [t.status for t in invocation.trials] if verdict.sweep is None else launch.sweep_statuses(verdict)
     )
     if verdict.sweep is not None:
+        if code == 1 and not statuses and launch.forget_sweep(verdict):
+            return 1  # Hydra has said why it could not compose one of the jobs: no sweep was begun
         invocation.display.sweep_finished(verdict)
     if code == INTERRUPTED or Status.INTERRUPTED in statuses:
         return INTERRUPTED

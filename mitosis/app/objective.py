@@ -32,7 +32,10 @@ def value(status: Status, main: JSON, metrics: Mapping[str, float], names: Seque
 def _number(given: JSON) -> float | None:
     if isinstance(given, bool) or not isinstance(given, int | float) or math.isnan(given):
         return None
-    return float(given)
+    try:
+        return float(given)
+    except OverflowError:  # an integer beyond the floats
+        return None
 
 
 def of_job(verdict: Verdict, job: int | None, names: Sequence[str]) -> Value:

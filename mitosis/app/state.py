@@ -25,6 +25,11 @@ class Invocation:
     error: MitosisError | None = None  # why nothing ran
     faults: int = 0  # of workers, that the store cannot tell of
 
+    def own_file(self, path: Path) -> Path:
+        """The file of the repository that `path` is a copy of, where the code runs from a checkout."""
+        tree = Path(self.verdict.code.tree) if self.verdict is not None else self.repository
+        return self.repository / path.relative_to(tree) if path.is_relative_to(tree) else path
+
     def fail(self) -> None:
         """Count a worker that failed."""
         self.faults += 1

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from mitosis import telling
+from mitosis import identity, telling
 from mitosis.folder import TrialFolder
 from mitosis.trial import JSON, Status, Trial
 
@@ -37,6 +37,8 @@ def number(value: JSON) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, int) and not -(10**15) < value < 10**15:
+        return identity.shown(value, 24)
     return safe(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 

@@ -157,6 +157,16 @@ def begin_sweep(
     connection.execute(update(table).where(table.c.id == sweep, table.c.command.is_(None)).values(known))
 
 
+def forget_sweep(connection: Connection, sweep: str) -> bool:
+    """Take out a sweep that no trial is of and no job was claimed of; False where there is one."""
+    trials, claims, sweeps = schema.trials, schema.claims, schema.sweeps
+    for used in (trials.c.sweep, claims.c.sweep):
+        if connection.execute(select(used).where(used == sweep).limit(1)).first() is not None:
+            return False
+    connection.execute(sweeps.delete().where(sweeps.c.id == sweep))
+    return True
+
+
 def end(connection: Connection, trial: str, outcome: Outcome) -> bool:
     """Write how a running trial ended; False, and nothing is changed, where it was over already.
 

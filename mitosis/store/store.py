@@ -171,6 +171,11 @@ class Store:
             started = schema.micros(started_at)
             record.begin_sweep(connection, sweep, project_number, command, size, started)
 
+    def forget_sweep(self, sweep: str) -> bool:
+        """Take out a sweep of which nothing was begun; False where something was."""
+        with self._transaction(write=True) as connection:
+            return record.forget_sweep(connection, sweep)
+
     def heartbeat(self, trial: str) -> bool:
         """Say that the trial is alive; False where it is not running (any more)."""
         table = schema.trials
