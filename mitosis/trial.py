@@ -225,6 +225,12 @@ class Trial:
         """Of the outcome; running where there is none yet."""
         return self.outcome.status if self.outcome else Status.RUNNING
 
+    @property
+    def refused(self) -> bool:
+        """Was it a job of a sweep that was refused before its experiment began."""
+        error = self.outcome.error if self.outcome else None
+        return not self.spec.module or (error is not None and error.kind == "Refused")
+
 
 @dataclass(frozen=True, slots=True)
 class Attestation:

@@ -72,7 +72,7 @@ class Bench:
 def recorded(trial: Trial) -> Recorded:
     """The recipe of a trial. Raises Impossible where the trial was refused before it began."""
     spec = trial.spec
-    if not spec.module:
+    if trial.refused:
         raise Impossible(
             f"trial {spec.id[:7]} was refused before it began: there is nothing to run again",
             f"see why: mitosis show {spec.id[:7]}",

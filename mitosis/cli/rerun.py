@@ -60,7 +60,7 @@ def _settings(trial: Trial, address: str) -> Settings:
 
 def _request(trial: Trial, settings: Settings) -> Request:
     spec = trial.spec
-    if not spec.module:
+    if trial.refused:
         raise ConfigurationRefused(
             f"trial {spec.id[:7]} was refused before it began: there is nothing to run again",
             "see why: mitosis show " + spec.id[:7],
