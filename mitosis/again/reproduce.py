@@ -61,7 +61,8 @@ def reproduce(
 def strays(new: Trial, recipe: Recorded) -> list[str]:
     """Inputs that the new trial read with other bytes than the recipe says: it has them from elsewhere."""
     wanted = {r.path: r.digest for r in recipe.inputs}
-    return [p for p, r in differences.read(new).items() if p in wanted and wanted[p] != r.digest]
+    found = (*new.spec.inputs, *(new.outcome.inputs if new.outcome else ()))
+    return [r.path for r in found if r.path in wanted and wanted[r.path] != r.digest]
 
 
 def changed_environment(store: Store, trial: Trial) -> tuple[Change, ...]:
