@@ -174,6 +174,7 @@ def test_chance_is_called_noise(lab: Callable[..., Project]) -> None:
     b = trial(project)
     measured = answer("noise", a, "--repeats", "4", "--seeds", "0")
     assert measured["repeats"]["n"] == 4 and measured["repeats"]["std"] > 0 and len(measured["ran"]) == 3
+    assert "repeats with the same seed alone differ by up to" in call("compare", "--mix-code")[1]
     found = answer("why", a, b, "--repeats", "3")
     assert found["noise"]["change_within"] and "code" in found["noise"]["within"]
     assert "within noise" in call("diff", a, b)[1]
