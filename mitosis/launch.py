@@ -192,6 +192,11 @@ def source_roots(state: CodeState, extra: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(r) for r in roots if r == tree or r.is_dir()))
 
 
+def _working_directory(spec: TrialSpec, settings: Settings, folder: TrialFolder) -> Path:
+    own = settings.cwd is WorkingDirectory.trial
+    return folder.path if own else closing.data_directory(spec.code, spec.settings)
+
+
 def _execute(
     spec: TrialSpec, request: Request, folder: TrialFolder, verdict: Verdict, display: Display
 ) -> Outcome:
@@ -200,8 +205,7 @@ def _execute(
 
     settings = request.settings
     roots = source_roots(spec.code, settings.source_roots)
-    own = settings.cwd is WorkingDirectory.trial
-    cwd = folder.path if own else closing.data_directory(spec.code, spec.settings)
+    cwd = _working_directory(spec, settings, folder)
     plan = document.CallPlan(
         cwd=str(cwd),
         source_roots=roots,

@@ -174,6 +174,7 @@ def test_chance_is_called_noise(lab: Callable[..., Project]) -> None:
     b = trial(project)
     measured = answer("noise", a, "--repeats", "4", "--seeds", "0")
     assert measured["repeats"]["n"] == 4 and measured["repeats"]["std"] > 0 and len(measured["ran"]) == 3
+    assert "repeats with the same seed alone differ by up to" in call("compare", "--mix-code")[1]
     found = answer("why", a, b, "--repeats", "3")
     assert found["noise"]["change_within"] and "code" in found["noise"]["within"]
     assert "within noise" in call("diff", a, b)[1]
@@ -215,6 +216,40 @@ def test_a_data_file_that_nobody_declared(lab: Callable[..., Project]) -> None:
     assert all(not answer("show", t["trial"])["taints"] for t in found["trials"])
 
 
+def test_bytes_that_are_gone_leave_the_orders_that_do_without(lab: Callable[..., Project]) -> None:
+    """An ignored file was overwritten: nothing stands for its old bytes; the other order tells the shares."""
+    project = lab("x * float(Path('data/n').read_text())", top="from pathlib import Path\n\n\n")
+    project.write(".gitignore", "__pycache__/\ndata/\n")
+    data = project.write("data/n", "1.0")
+    project.commit()
+    a = trial(project)
+    data.write_text("10.0")
+    b = trial(project, x=2.0)
+    found = answer("why", a, b)
+    (gone,) = [t for t in found["trials"] if t["reason"]]
+    assert gone["taken"] == ["params"] and "data/n" in gone["reason"] and found["orders"] == [1, 2]
+    assert close(found["shares"]["inputs"], 9 / 19) and close(found["shares"]["params"], 10 / 19)
+
+
+def test_what_is_left_over_is_the_environments(
+    lab: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old trial ran with other threads: it is run again today; the rest is the environment's share."""
+    project = lab("x + float(os.environ.get('OMP_NUM_THREADS', 0))", top="import os\n\n\n")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    a = trial(project)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    b = trial(project, x=2.0)
+    assert answer("diff", a, b)["causes"] == ["params", "environment"]
+    found = answer("why", a, b, "--repeats", "0")
+    assert found["change"] == -2.0 and found["noise"]["floor"] is None
+    assert close(found["shares"]["params"], -0.5) and close(found["shares"]["environment"], 1.5)
+    done = answer("reproduce", a, code=2)
+    assert [(c["name"], c["a"], c["b"]) for c in done["environment"]] == [
+        ("variable OMP_NUM_THREADS", ["3"], [])
+    ]
+
+
 # --- reproduce ------------------------------------------------------------------------------------------
 
 
@@ -238,6 +273,24 @@ def test_inputs_that_git_ignores(lab: Callable[..., Project]) -> None:
     said = [x["verdict"] for x in answer("show", a)["attestations"]]
     assert said == ["identical", "impossible"]
     assert "reproduce: impossible" in call("show", a)[1]
+
+
+def test_a_declared_directory_of_which_git_holds_a_part(lab: Callable[..., Project]) -> None:
+    """The files that git ignores are linked in beside those of the commit; the digest is the recorded one."""
+    top = "from pathlib import Path\n\n\n"
+    project = lab("sum(float(p.read_text()) for p in Path('data').iterdir())", top=top)
+    project.write(".gitignore", "__pycache__/\n*.big\n")
+    project.write("data/small", "1.0")
+    project.write("data/large.big", "2.0")
+    project.write("conf/experiment/toy.yaml", "module: toy\ninputs: [data]\n")
+    project.commit()
+    a = by_hydra(project, "params=one")
+    project.write("data/small", "edited meanwhile")
+    done = answer("reproduce", a)
+    assert done["verdict"] == "identical"
+    assert [i["kind"] for i in answer("show", done["trial"])["inputs"]] == ["declared"]
+    project.write("data/large.big", "3.0")
+    assert answer("reproduce", a, code=1)["verdict"] == "impossible"
 
 
 def test_what_is_written_is_compared_and_kept_away(lab: Callable[..., Project]) -> None:

@@ -82,6 +82,7 @@ class Search:
     question: Question
     display: Display
     jobs: int = 1
+    stop: Callable[[], None] = lambda: None  # ends the kernels of trials that run side by side
     known: dict[str, Run] = field(default_factory=dict)
 
     def look(self, commits: Sequence[str]) -> None:
@@ -91,7 +92,11 @@ class Search:
             found = [self._run(commit) for commit in new]
         else:
             with ThreadPoolExecutor(self.jobs) as pool:
-                found = list(pool.map(self._run, new))
+                try:
+                    found = list(pool.map(self._run, new))
+                except KeyboardInterrupt:  # the threads do not hear it, and are waited for
+                    self.stop()
+                    raise
         self.known.update({run.commit: run for run in found})
 
     def _run(self, commit: str) -> Run:
@@ -156,13 +161,22 @@ def question(store: Store, good: Trial, metric: str, tolerance: float | None, se
     return Question(metric, tuple(range(good.spec.seed, good.spec.seed + seeds)), float(value), tolerance)
 
 
-def bisect(bench: Bench, good: Trial, bad: Trial, asked: Question, display: Display, jobs: int = 1) -> Answer:
+def bisect(
+    bench: Bench,
+    good: Trial,
+    bad: Trial,
+    asked: Question,
+    display: Display,
+    jobs: int = 1,
+    stop: Callable[[], None] = lambda: None,
+) -> Answer:
     """Search between the commits of two trials, running good's parameters, seed and inputs.
 
-    Commits that a recorded trial stands for are not run. Raises Refused where the commit of `good` is not
+    Commits that a recorded trial stands for are not run. `stop` ends kernels, for an interruption while
+    several `jobs` run. Raises Refused where the commit of `good` is not
     good, or that of `bad` not bad, by today's measure.
     """
-    search = Search(bench, recipe(good, bench.repository), asked, display, jobs)
+    search = Search(bench, recipe(good, bench.repository), asked, display, jobs, stop)
     ends = good.spec.code.commit, bad.spec.code.commit
     if ends[0] == ends[1]:
         raise Refused(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import mitosis
 from mitosis import differences, gate, identity, launch
-from mitosis.capture import checkout, code, git, inputs, synthesis
+from mitosis.capture import checkout, code, git, inputs, manifest, synthesis
 from mitosis.display import Display
 from mitosis.errors import Refused, RepositoryRefused, TrialRefused
 from mitosis.gate import Verdict
@@ -163,7 +163,12 @@ def run(bench: Bench, recipe: Recorded, display: Display, why: str, tag: str) ->
     Raises Impossible as `prepared` does; Refused where it cannot be begun: nothing is recorded then.
     """
     with gate.open_store(bench.store) as store, prepared(bench, recipe, store.digests()) as verdict:
-        return launch.run_trial(verdict, request(recipe, verdict, why, tag), display)
+        trial = launch.run_trial(verdict, request(recipe, verdict, why, tag), display)
+        written = trial.outcome.outputs if trial.outcome is not None else ()
+        tree = Path(verdict.code.tree)
+        if any(not Path(o.path).is_absolute() for o in written) and manifest.damage(tree):
+            checkout.discard(tree)  # for root nothing is read-only: the next trial gets it anew
+        return trial
 
 
 def request(recipe: Recorded, verdict: Verdict, why: str, tag: str) -> Request:
@@ -235,11 +240,11 @@ def _missing(
         donor = _donor(bench, recipe, record, cache)
         if donor is not None:
             taken[record.path] = donor
-        elif _digest(here, cache) != record.digest:
+        elif not here.is_dir() and _digest(here, cache) != record.digest:
             raise gone(record.path)
         elif os.path.lexists(tree / record.path) and not here.is_dir():
             taken[record.path] = here  # the commit holds another content under that name
-        else:
+        else:  # a directory is judged as a whole when the links are in it
             links.update(checkout.links_for(bench.repository, tree, Path(record.path)))
     return taken, links
 

@@ -41,7 +41,7 @@ def reproduce(
 
     Raises Refused where the launcher itself cannot work.
     """
-    changes = today(store, trial)
+    changes = changed_environment(store, trial)
     try:
         recipe = recorded.recorded(trial)
         why = f"reproduces {trial.id}"
@@ -61,10 +61,11 @@ def reproduce(
 def strays(new: Trial, recipe: Recorded) -> list[str]:
     """Inputs that the new trial read with other bytes than the recipe says: it has them from elsewhere."""
     wanted = {r.path: r.digest for r in recipe.inputs}
-    return [p for p, r in differences.read(new).items() if p in wanted and wanted[p] != r.digest]
+    found = (*new.spec.inputs, *(new.outcome.inputs if new.outcome else ()))
+    return [r.path for r in found if r.path in wanted and wanted[r.path] != r.digest]
 
 
-def today(store: Store, trial: Trial) -> tuple[Change, ...]:
+def changed_environment(store: Store, trial: Trial) -> tuple[Change, ...]:
     """What differs between the environment of a trial and that of today."""
     then = store.environment(trial.spec.environment)
     now = environment.collect()
@@ -85,6 +86,9 @@ def _judged(
     code = replace(new.spec.code, tree=str(checkout.place(bench.root, commit)))  # its own may be gone
     path = launch.source_roots(code, list(trial.spec.settings.get("source_roots", ())))
     found = likeness.compared(trial, new, tolerance, path)
+    old, today = differences.loaded(trial), differences.loaded(new)
+    elsewhere = sorted(p for p in old.keys() & today.keys() if p.startswith("/") and old[p] != today[p])
+    changes = (*changes, *(Change(f"code of {p}", (old[p][:12],), (today[p][:12],)) for p in elsewhere))
     if trial.outcome and new.outcome and trial.outcome.threads != new.outcome.threads:
         sides = (trial.outcome.threads, new.outcome.threads)
         changes = (*changes, Change("threads", *sides))

@@ -49,7 +49,8 @@ def judge(
     distributions.check(seen.get("installed", {}), cache, taint)
     known = {record.path: record for record in declared}
     reads.declared(data or Path(state.repository), known.values(), since_ns, cache, taint)
-    observed = reads.observed(state, seen.get("inputs", ()), known, cache, taint)
+    pinned = data is not None and str(data) != state.repository
+    observed = reads.observed(state, seen.get("inputs", ()), known, cache, taint, pinned)
     outputs = reads.outputs(state, seen.get("outputs", ()), cache, taint)
     return Findings(modules, _identity(modules), observed, outputs, tuple(dict.fromkeys(taints)))
 

@@ -76,8 +76,12 @@ def observed(
     known: Mapping[str, FileRecord],
     cache: inputs.DigestCache | None,
     taint: Taint,
+    pinned: bool = False,
 ) -> tuple[FileRecord, ...]:
-    """The records of the files that were read and are not `known` (declared), see kernel/watch.py."""
+    """The records of the files that were read and are not `known` (declared), see kernel/watch.py.
+
+    `pinned`: the declared ones lie in the checkout, and not in the repository.
+    """
     names = Names(state)
     entries = list(seen)
     states = {e["path"]: inputs.FileKey._make(e["state"]) for e in entries if "now" not in e}
@@ -94,13 +98,12 @@ def observed(
             digest, size = _as_it_is(path, name, cache, taint)
             if digest is None:
                 continue
-        if checkout:
-            if held.differs(name, digest):
-                what = "a file of the checkout was read that is not the commit's"
-                taint("input_not_committed", what, shown(name))
-        elif known and (name in known or any(name.startswith(f"{d}/") for d in known)):
+        if checkout and held.differs(name, digest):
+            what = "a file of the checkout was read that is not the commit's"
+            taint("input_not_committed", what, shown(name))
+        if checkout is pinned and (name in known or any(name.startswith(f"{d}/") for d in known)):
             continue
-        elif name[0] != "/":
+        if not checkout and name[0] != "/":
             own.add(name)
         if name in records and records[name].digest != digest:
             name = path  # the checkout's and the working tree's

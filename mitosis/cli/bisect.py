@@ -38,7 +38,7 @@ def command(
         place = bench.opened(store, new, url)
         asked = bisect.question(store, old, metric, tolerance, seeds)
     forking.prestart(place.repository)
-    found = bisect.bisect(place, old, new, asked, bench.Steps(), jobs)
+    found = bisect.bisect(place, old, new, asked, bench.Steps(), jobs, forking.stop)
     told = _Told(place, found)
     if as_json:
         answers.emit(_document(found, told))

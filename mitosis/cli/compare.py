@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mitosis import compare
+from mitosis.again import noise
 from mitosis.cli import answers, locate, sample, tables, text
-from mitosis.trial import JSON
+from mitosis.trial import JSON, Summary
+
+if TYPE_CHECKING:
+    from mitosis.store.store import Store
 
 _ALL_PAIRS = 4  # groups; with more, the text tells only how the first differs from the others
 
@@ -38,7 +42,8 @@ def command(
     names = tuple(name.strip() for name in by.split(",") if name.strip()) or ("variant",)
     with locate.opened(url) as store:
         found = sample.choose(store, wanted, names)
-    trials = found.selection.counted if found is not None else ()
+        trials = found.selection.counted if found is not None else ()
+        floors = {metric: _floor(store, trials, metric) for metric in metrics or ("main",)}
     every = [compare.compare(trials, metric, names) for metric in metrics or ("main",)]
     if as_json:
         answers.emit(_document(every, found))
@@ -47,10 +52,24 @@ def command(
         print("no trial yet")
         return 0
     for number, comparison in enumerate(every):
-        lines = _told(comparison, found, names, better or "")
+        lines = [*_told(comparison, found, names, better or ""), *_repeats(floors[comparison.metric])]
         print("\n".join(["", *lines] if number else lines))
     print(_next(every[0], by))
     return 0
+
+
+def _floor(store: Store | None, trials: Sequence[Summary], metric: str) -> float:
+    """The most that repeats with one seed differ by through chance alone, of the first few recipes."""
+    newest = {t.param_set: t.id for t in reversed(trials)}
+    ids = list(newest.values())[:_ALL_PAIRS]
+    return (
+        max((noise.noise_of(store, store.get(i), metric).floor for i in ids), default=0.0) if store else 0.0
+    )
+
+
+def _repeats(floor: float) -> Iterator[str]:
+    if floor:
+        yield f"repeats with the same seed alone differ by up to {text.number(floor)}: mitosis noise ID"
 
 
 def _document(every: Sequence[compare.Comparison], found: sample.Sample | None) -> JSON:
