@@ -78,7 +78,7 @@ def test_what_differs_is_told_and_what_is_equal_is_not(tmp_path: Path) -> None:
     environment = section(text, "Environment that differs")
     assert "package numpy" in environment and "python" not in environment
     figures = section(text, "Curve")
-    assert figures.count("<img") == 4 and figures.count("forest, seed") == 2
+    assert figures.count("<img") == 4 and figures.count("forest, seed") == 4
     assert section(text, "loss, logged while it ran").count("<polyline") == 4
     assert "paired t-test" in section(text, "main over the seeds")
     same = page(old, environments=environments)
