@@ -1,7 +1,7 @@
 """Makes the pictures of the documentation: `python docs/pictures.py`, with the examples installed.
 
-It runs the committed state of this repository in a clone, takes `mitosis ls` and a report as they are, and
-lets a headless Chromium draw them. Each picture is reduced to 256 colours.
+It runs the committed state of this repository in a clone, takes `mitosis ls`, `mitosis compare` and a report
+as they are, and lets a headless Chromium draw them, reduced to 256 colours. `mitosis plot` draws the plot.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ PICTURES = Path(__file__).resolve().parent / "pictures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 RUNS = (
-    ("-m", "experiment=digits", "model=svm,forest", "seed=range(0,2)"),
+    ("-m", "experiment=digits", "model=svm,forest", "seed=range(0,5)"),
     ("experiment=lorenz", "params=fast", "params.dt=1.0"),
     ("-m", "experiment=lorenz", "params=fast", "seed=range(5,8)"),
 )
 """What `mitosis ls` lists; the last trial is the one whose report is shown."""
+
+COMMANDS = {
+    "ls": ("ls",),
+    "compare": ("compare", "--experiment", "digits", "--better", "higher"),
+}
 
 TERMINAL = """\
 <!DOCTYPE html>
@@ -38,7 +43,7 @@ TERMINAL = """\
 
 
 def main() -> None:
-    """Write docs/pictures/report.png and docs/pictures/ls.png."""
+    """Write the pictures of docs/pictures/."""
     browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if browser is None:
         sys.exit("no Chromium was found; install it: apt-get install chromium")
@@ -48,11 +53,15 @@ def main() -> None:
         subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
         for words in RUNS:
             mitosis(clone, *words)
-        listed = mitosis(clone, "ls", colours=True)
-        page = scratch / "ls.html"
-        page.write_text(terminal(f"$ mitosis ls\n{listed}"), encoding="utf-8")
-        lines = listed.count("\n") + 1
-        draw(browser, page, PICTURES / "ls.png", (1000, 64 + 21 * lines))
+        for name, words in COMMANDS.items():
+            printed = mitosis(clone, *words, colours=True)
+            page = scratch / f"{name}.html"
+            page.write_text(terminal(f"$ mitosis {' '.join(words)}\n{printed}"), encoding="utf-8")
+            lines = printed.count("\n") + 1
+            draw(browser, page, PICTURES / f"{name}.png", (1000, 64 + 21 * lines))
+        mitosis(
+            clone, "plot", "main", "--experiment", "digits", "--by", "model", "-o", str(PICTURES / "plot.png")
+        )
         report = json.loads(mitosis(clone, "ls", "--json", "--limit", "1"))[0]["html"]
         draw(browser, Path(report), PICTURES / "report.png", (1060, 1300))
 

@@ -198,4 +198,3 @@ def test_whence_shows_the_trial_that_the_store_knows(tmp_path: Path) -> None:
     file = str(tmp_path / "out" / "lorenz-fast-seed3-Curve.svg")
     said = CliRunner().invoke(whence.command, [file, "--store", url], catch_exceptions=False).stdout
     assert "000000000002  lorenz  fast  seed=3  succeeded  main=0.125" in said
-    assert said.endswith("next: mitosis show 0000000\n")

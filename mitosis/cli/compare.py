@@ -54,7 +54,7 @@ def command(
     for number, comparison in enumerate(every):
         lines = [*_told(comparison, found, names, better or ""), *_repeats(floors[comparison.metric])]
         print("\n".join(["", *lines] if number else lines))
-    print(_next(every[0], by))
+    tables.hint(_next(every[0], by))
     return 0
 
 
@@ -198,6 +198,6 @@ def _seeds_said(group: compare.Group) -> str:
 
 def _next(comparison: compare.Comparison, by: str) -> str:
     if not comparison.groups:
-        return "next: mitosis ls"
+        return "mitosis ls"
     option = "" if by == "variant" else f" --by {by}"
-    return f"next: mitosis plot {text.safe(comparison.metric)}{text.safe(option)}"
+    return f"mitosis plot {text.safe(comparison.metric)}{text.safe(option)}"

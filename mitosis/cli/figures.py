@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from mitosis import stamp
-from mitosis.cli import locate, text
+from mitosis.cli import locate, tables, text
 from mitosis.errors import Refused, TrialNotFound
 from mitosis.folder import TrialFolder, write_atomic
 from mitosis.trial import Trial
@@ -46,6 +46,7 @@ def command(trials: tuple[str, ...], kind: str | None, directory: Path, url: str
                     "copy them one at a time, into different directories: -o DIR",
                 )
     _write(copies, directory)
+    tables.hint(f"mitosis whence {directory / next(iter(copies))}, whatever it is called then")
     return 0
 
 

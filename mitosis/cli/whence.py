@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mitosis import stamp
-from mitosis.cli import answers, locate, text
+from mitosis.cli import answers, locate, tables, text
 from mitosis.errors import MitosisError, Refused, TrialNotFound
 from mitosis.trial import Summary
 
@@ -49,9 +49,9 @@ def command(file: Path, as_json: bool, url: str | None) -> int:
         print(f"  commit {origin.commit}")
         print(f"  parameter set {origin.param_set}")
     if found[0].trial in known:
-        print(f"next: mitosis show {text.short(found[0].trial)}")
+        tables.hint(f"mitosis show {text.short(found[0].trial)}")
     else:
-        print("next: mitosis show, where its store is (--store URL)")
+        tables.hint("mitosis show ID --store URL, where its store is")
     return 0
 
 

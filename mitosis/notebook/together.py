@@ -239,6 +239,7 @@ def _environment(trials: Sequence[Trial], known: Mapping[str, Mapping[str, JSON]
         by_digest[trial.spec.environment].append(trial.id[:7])
     for digest, ids in by_digest.items():
         label = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+        label = f"{label} ({digest[:7]})" if label in columns else label
         content = known.get(digest)
         columns[label] = differences.facts(content) if content is not None else {"environment": digest[:12]}
     return _differing(columns)
