@@ -243,3 +243,10 @@ def test_parameters_are_judged_by_set_and_the_page_by_its_index(tmp_path: Path) 
             steps = plan(tmp_path / "x.db", [sent[-1]])
             assert "SEARCH trials USING INDEX ix_trials_project_" in steps
             assert "TEMP B-TREE" not in steps and "SCAN trials" not in steps
+
+
+def test_every_name_is_described() -> None:
+    """The table of names in the reference is the one that the parser knows."""
+    from tests.test_docs import _page, rows
+
+    assert list(rows(_page("reference/where.md"), "Names")) == list(where.KINDS)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mitosis.store import Query, Store
     from mitosis.store.values import Group
 
+_DIGESTS = ("id", "commit", "sweep", "param_set")
 _NUMBERS = ("n", "mean", "min", "max")
 
 
@@ -39,8 +40,7 @@ def show(store: Store | None, query: Query, names: Sequence[str], given: dict[st
         return 0
     assert store is not None
     with tables.paged():
-        rows = [_row(store, keys, row) for row in table.rows]
-        tables.show(table.columns, rows, right=table.columns[len(names) :])
+        tables.show(table.columns, _cells(store, keys, table.rows), right=table.columns[len(names) :])
         print("n, mean, min and max are of the numbers `main` of those that succeeded")
     tables.hint("mitosis ls --where '...' for the trials of one group")
     return 0
@@ -61,15 +61,14 @@ def _frame(names: Sequence[str], found: Sequence[Group]) -> Frame:
     return Frame(columns, tuple(rows))
 
 
-def _row(store: Store, keys: Sequence[Key], row: Sequence[Any]) -> list[tables.Cell]:
-    cells: list[tables.Cell] = []
-    for at, value in enumerate(row):
+def _cells(store: Store, keys: Sequence[Key], rows: Sequence[Sequence[Any]]) -> list[list[tables.Cell]]:
+    """The rows as text, digests and ids shortened by one query for each column."""
+    columns: list[list[tables.Cell]] = []
+    for at, values in enumerate(zip(*rows, strict=True)):
         kind = keys[at].name if at < len(keys) else ""
-        if kind in ("commit", "sweep", "param_set", "id") and value:
-            cells.append(store.brief(kind, [value])[value])
-        else:
-            cells.append(text.number(value))
-    return cells
+        short = store.brief(kind, {v for v in values if v}) if kind in _DIGESTS else {}
+        columns.append([short.get(value) or text.number(value) for value in values])
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _export(table: Frame, as_json: bool, parquet: Path | None) -> None:

@@ -67,7 +67,7 @@ def command(url: str | None, columns: str | None, by: str | None, **given: Any) 
         with tables.paged():
             print("\n".join(_lines(store, found, names)))
         assert store is not None
-        before = f"the first {len(found)}, all with --limit 0; " if more else ""
+        before = "more with --limit 0; " if more else ""
         tables.hint(f"mitosis show {store.short(found[0].id)}", before)
     return 0
 

@@ -11,9 +11,11 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Row,
     Select,
     and_,
+    case,
     false,
     func,
     literal_column,
@@ -113,35 +115,43 @@ def _summary(row: Row[Any], metrics: dict[str, float], tags: list[str]) -> Summa
 
 def _page(query: Query, dialect: str) -> Select[Any]:
     """The rows of a page, joined to what they name; outer joins, so that `trials` leads the plan."""
-    column = _sorted_by(query.sort.removeprefix("-"), dialect)
+    tables, column = _sorted_by(query.sort.removeprefix("-"), dialect)
     descending = query.sort.startswith("-")
     chosen = conditions(query, dialect)
     if query.after is not None:
-        chosen.append(_beyond(column, descending, query.after))
+        chosen.append(_beyond(tables, column, descending, query.after))
     order = _order(column, descending)
     if query.limit is not None and column is not _T.started:
         # no index has this order: what is sorted are numbers of rows, not rows with all their texts
         if query == Query(project=query.project, sort=query.sort, limit=query.limit, after=query.after):
             # nearly every row: SQLite shall read them by their start, much as they lie on the disk
             chosen.append(_T.started > -(2**62))
-        page = select(_T.seq).select_from(NAMED).where(*chosen).order_by(*order).limit(query.limit)
+        page = select(_T.seq).select_from(tables).where(*chosen).order_by(*order).limit(query.limit)
         chosen = [_T.seq.in_(page.correlate(None))]
     columns = (schema.trials, schema.projects.c.name.label("project_name"), PARAMS.label("params"))
-    return select(*columns).select_from(NAMED).where(*chosen).order_by(*order).limit(query.limit)
+    return select(*columns).select_from(tables).where(*chosen).order_by(*order).limit(query.limit)
 
 
-def _sorted_by(name: str, dialect: str) -> ColumnElement[Any]:
-    """The column, or the value of a metric or a parameter, that `name` means."""
+def _sorted_by(name: str, dialect: str) -> tuple[FromClause, ColumnElement[Any]]:
+    """The column, or the value of a metric or a parameter, that `name` means, and where it stands."""
     if name.startswith("params."):
-        return rank(PARAMS, where.parse_key(name), dialect)
+        key = where.parse_key(name)
+        sets, values = (
+            # an offset keeps the database from reading the text again for each trial
+            select(table.c.digest, rank(table.c.text, key, dialect).label("rank")).offset(0).subquery()
+            for table in (schema.parameter_sets, schema.parameter_values)
+        )
+        tables = NAMED.outerjoin(sets, sets.c.digest == _T.param_set)
+        tables = tables.outerjoin(values, values.c.digest == _T.param_values)
+        return tables, case((_T.param_values.is_(None), sets.c.rank), else_=values.c.rank)
     if name.startswith(_METRIC):
         table = schema.metrics
         one = (table.c.trial == _T.seq) & (table.c.name == name.removeprefix(_METRIC))
-        return select(table.c.value).where(one).scalar_subquery()
+        return NAMED, select(table.c.value).where(one).scalar_subquery()
     if name not in SORTS:
         todo = f"sort by {', '.join(SORTS)}, metrics.NAME or params.NAME"
         raise Refused(f"trials cannot be sorted by {name!r}", todo)
-    return SORTS[name]
+    return NAMED, SORTS[name]
 
 
 def _always_there(column: ColumnElement[Any]) -> bool:
@@ -155,19 +165,21 @@ def _order(column: ColumnElement[Any], descending: bool) -> Sequence[ColumnEleme
     return column.is_(None), value, _T.seq.desc()
 
 
-def _at(column: ColumnElement[Any], trial: str) -> ColumnElement[Any]:
+def _at(tables: FromClause, column: ColumnElement[Any], trial: str) -> ColumnElement[Any]:
     """The value of `column` in the row of `trial`, inside a larger question over the same tables."""
-    row = select(column).select_from(NAMED).where(_T.id == trial)
+    row = select(column).select_from(tables).where(_T.id == trial)
     return row.correlate(None).scalar_subquery()
 
 
-def _beyond(column: ColumnElement[Any], descending: bool, after: str) -> ColumnElement[bool]:
+def _beyond(
+    tables: FromClause, column: ColumnElement[Any], descending: bool, after: str
+) -> ColumnElement[bool]:
     """Whether a row comes after the trial `after` in the order: a page by key needs no counting of rows.
 
     The values of that trial are looked up in the same statement. Where it is not in the store,
     nothing comes after it.
     """
-    value, seq = _at(column, after), _at(_T.seq, after)
+    value, seq = _at(tables, column, after), _at(NAMED, _T.seq, after)
     further = column < value if descending else column > value
     tie = and_(column == value, _T.seq < seq)
     if _always_there(column):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +42,29 @@ def _ls(place: Place) -> Iterator[Sides]:
         ours=lambda: process(mitosis("ls"), repository, env),
         theirs=lambda: process(imports, repository, env),
     )
+
+
+READING = {
+    "where-params": ("ls", "--all-projects", "--where", "params.dt < 0.01 and metrics.loss > 0.9"),
+    "where-none": ("ls", "--all-projects", "--where", "params.dt > 1e9 or note contains 'no such'"),
+    "sort-params": ("ls", "--all-projects", "--sort", "-params.dt"),
+    "group-by": ("ls", "--all-projects", "--group-by", "status"),
+    "show": ("show", "@1"),
+}
+"""Commands whose answer has about the same size whatever the store holds."""
+
+
+def _reading(words: tuple[str, ...]) -> Callable[[Place], contextlib.AbstractContextManager[Sides]]:
+    @contextlib.contextmanager
+    def sides(place: Place) -> Iterator[Sides]:
+        large, small = filled(place, place.size(100_000, 2_000)), filled(place, 100)
+        repository, env = place.repository("listed"), place.environ()
+        yield Sides(
+            ours=lambda: process(mitosis(*words, "--store", str(large)), repository, env),
+            theirs=lambda: process(mitosis(*words, "--store", str(small)), repository, env),
+        )
+
+    return sides
 
 
 @contextlib.contextmanager
@@ -82,5 +106,16 @@ ROWS = (
         1.3,
         _start_and_finish,
         pairs=9,
+    ),
+    *(
+        Row(
+            f"read-{name}",
+            f"`mitosis {shlex.join(words)}` with 100,000 trials",
+            "the same with 100",
+            2.0,
+            _reading(words),
+            pairs=7,
+        )
+        for name, words in READING.items()
     ),
 )
