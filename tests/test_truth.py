@@ -7,9 +7,7 @@ trial runs is done by a shell that the experiment starts.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
 import os
 import py_compile
 import shutil
@@ -18,32 +16,21 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests import project as project_of_tests
 from tests.project import Project
+from tests.record import Record, cut_off, kinds, reads, refusal_of, sha256, trial_of
+from tests.record import site as make_site
 
 pytestmark = pytest.mark.kernel
-
-Record = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory for the module's repositories; git and IPython are cut off from the user's own settings."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "gitconfig").write_text(
-        "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
-        '[protocol "file"]\n\tallow = always\n'
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("GIT_")]:
-            patch.delenv(name)
-        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-        patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
-        patch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    """A directory for the module's repositories."""
+    with cut_off(tmp_path_factory.mktemp("home")) as home:
         yield home
 
 
@@ -51,38 +38,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def project(home: Path, tmp_path: Path) -> Project:
     """A clean repository of its own for one test."""
     return project_of_tests.make(tmp_path / "my 'own' projéct")
-
-
-def trial_of(project: Project, *arguments: str, code: int = 0, **env: str) -> Record:
-    """The whole record of the trial that the command makes."""
-    done = project.run(*arguments, **env)
-    assert done.returncode == code, done.stdout + done.stderr
-    record: Record = project.json("show", "@1")
-    return record
-
-
-def refusal_of(project: Project, *arguments: str, **env: str) -> str:
-    """What is said where the command is refused; nothing may have run."""
-    before = project.json("ls")
-    done = project.run(*arguments, **env)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert project.json("ls") == before
-    return done.stderr
-
-
-def kinds(record: Record, where: str, what: str = "taints") -> set[str]:
-    """The kinds of the taints (or notes) whose place ends in `where`."""
-    return {r["kind"] for r in record[what] if r["where"].endswith(where)}
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def reads(record: Record) -> dict[str, str]:
-    """The digests of the inputs by path."""
-    return {i["path"]: i["digest"] for i in record["inputs"]}
 
 
 # --- code ---------------------------------------------------------------------------------------------
@@ -272,7 +227,7 @@ def _code_project(home: Path) -> tuple[Project, dict[str, str]]:
     clean = project_of_tests.make(home / "clean")
     clean.write("other_clean.py", "VALUE = 1\n")
     clean.commit()
-    site = _site(home / "site", "clean", clean.path)
+    site = make_site(home / "site", "clean", clean.path)
     (home / "startup.py").write_text("raise SystemExit('the startup file ran')\n")
     profile = home / "ipython" / "profile_default" / "startup"
     profile.mkdir(parents=True)
@@ -285,17 +240,6 @@ def _code_project(home: Path) -> tuple[Project, dict[str, str]]:
     }
     (outside / "sitecustomize.py").write_text("VALUE = 666\n")
     return project, env
-
-
-def _site(directory: Path, name: str, editable: Path | None = None, version: str = "1.0") -> Path:
-    """A directory on sys.path in which a distribution is installed; as pip does it for `-e`, or really."""
-    metadata = directory / f"{name}-{version}.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    if editable is not None:
-        url = {"url": editable.as_uri(), "dir_info": {"editable": True}}
-        (metadata / "direct_url.json").write_text(json.dumps(url))
-    return directory
 
 
 @pytest.fixture(scope="module")
@@ -397,7 +341,7 @@ def test_a_dirty_editable_install_is_refused(project: Project, tmp_path: Path) -
     """The repository of another distribution that is installed in place must be clean, too."""
     other = project_of_tests.make(tmp_path / "other")
     other.write("toy.py", "x = 666\n")
-    site = _site(tmp_path / "site", "other", other.path)
+    site = make_site(tmp_path / "site", "other", other.path)
     said = refusal_of(project, "experiment=toy", "params=one", PYTHONPATH=str(site))
     assert "other is installed as editable" in said and "toy.py" in said
 
@@ -978,7 +922,7 @@ def pinned_trials(home: Path) -> tuple[Project, list[Record]]:
     project.write("table.csv", "1000\n")
     project.write("conf/experiment/moves.yaml", "module: moves\n")
     project.commit()
-    site = _site(home / "same", "same", project.path)
+    site = make_site(home / "same", "same", project.path)
     path = os.pathsep.join([str(site), str(project.path)])
     done = project.run("-m", "experiment=moves", "params=one", "seed=0,1,2", PYTHONPATH=path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -1034,7 +978,7 @@ def test_a_snapshot_is_the_files_as_they_are(project: Project) -> None:
 
 def test_another_version_of_a_distribution_is_another_environment(project: Project, tmp_path: Path) -> None:
     """The digest of the environment changes with it, and the record names the version."""
-    path = [str(_site(tmp_path / v, "truthful", version=v)) for v in ("1.0", "2.0")]
+    path = [str(make_site(tmp_path / v, "truthful", version=v)) for v in ("1.0", "2.0")]
     done = [trial_of(project, "experiment=toy", "params=one", PYTHONPATH=p) for p in path]
     versions = [r["environment"]["content"]["distributions"]["truthful"][0] for r in done]
     assert versions == ["1.0", "2.0"]

@@ -20,7 +20,7 @@ chance.seed(1)
 watch.begin(places.data(own=[{here!r}]), {{**unseen.EVENTS, "chance": unseeded.drawn}})
 import user
 unseeded.settle()
-unseen.workers()
+unseen.loaded()
 print("NOTED", json.dumps(notes.found()))
 """
 

@@ -268,7 +268,7 @@ def _write(outcome: dict[str, Any]) -> None:
     watch.end()
     loaded = [*loading.modules(), *loading.startup(getattr(_shell(), "parent", None))]
     inputs, outputs = watch.files(loading.is_unchanged)
-    unseen.workers()
+    unseen.loaded()
     unseeded.settle()
     outcome["seen"] = {"modules": loaded, "inputs": inputs, "outputs": outputs}
     outcome["seen"] |= {"lookups": lookup.found(), "installed": loading.installed()}

@@ -1,4 +1,4 @@
-"""Notes where the experiment learns from what cannot be watched: programs, the network, new interpreters."""
+"""Notes where the experiment learns from what cannot be watched: programs, the network, libraries in C."""
 
 from __future__ import annotations
 
@@ -16,6 +16,21 @@ _WORKERS = {  # modules that start Python anew, where nothing watches
     "multiprocessing.popen_spawn_posix": "multiprocessing (spawn)",
     "multiprocessing.popen_forkserver": "multiprocessing (forkserver)",
     "joblib.externals.loky.backend.popen_loky_posix": "joblib (loky)",
+}
+_LIBRARIES = {  # modules that open files by C, C++ or Rust; pandas loads those of pyarrow only to use them
+    "cv2": "cv2",
+    "duckdb": "duckdb",
+    "h5py": "h5py",
+    "lmdb": "lmdb",
+    "netCDF4": "netCDF4",
+    "polars": "polars",
+    "pyarrow.csv": "pyarrow",
+    "pyarrow.dataset": "pyarrow",
+    "pyarrow.json": "pyarrow",
+    "pyarrow.orc": "pyarrow",
+    "pyarrow.parquet": "pyarrow",
+    "scipy.io._fast_matrix_market._fmm_core": "scipy.io.mmread",
+    "tables": "tables",
 }
 
 
@@ -51,8 +66,11 @@ EVENTS: dict[str, Callable[[tuple[Any, ...]], None]] = {
 """What is to be called with the arguments of an audit event."""
 
 
-def workers() -> None:
-    """Note, at the end, the ways by which new interpreters were started."""
+def loaded() -> None:
+    """Note, at the end, what was loaded that starts new interpreters, or opens files unseen."""
     for module, name in _WORKERS.items():
         if module in sys.modules:
             notes.add("unseen", f"{name} started processes: what they load and read is not seen", module)
+    for name in dict.fromkeys(name for module, name in _LIBRARIES.items() if module in sys.modules):
+        what = f"{name} was loaded: files that it opens are not seen, and need declaring (experiment.inputs)"
+        notes.add("unseen", what, name)
