@@ -27,6 +27,8 @@ def opened(given: str | None) -> Iterator[Store | None]:
     """The existing store, its dead trials settled; None where there is none yet."""
     store = existing(given)
     if store is None:
+        if given:  # it may be mistyped
+            click.echo(f"note: there is no store at {given}", err=True)
         yield None
         return
     with store:

@@ -168,7 +168,8 @@ class _Progress:
         done = sum(n for s, n in counts.items() if s.final) + skipped
         before = sum(n for s, n in self._counts.items() if s.final) + self._skipped
         self._counts, self._skipped = dict(counts), skipped
-        failed = done - skipped - counts.get(Status.SUCCEEDED, 0)
+        unfailed = counts.get(Status.SUCCEEDED, 0) + counts.get(Status.INTERRUPTED, 0)
+        failed = done - skipped - unfailed
         running = counts.get(Status.RUNNING, 0)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, failed=failed, running=running)

@@ -195,7 +195,7 @@ def _latest(connection: Connection, name: str, project: str | None) -> int:
         question = question.where(table.c.project == project_of(project))
     seq = connection.execute(question.offset(int(number) - 1).limit(1)).scalar()
     if seq is None:
-        where = "" if project is None else f" of {project}"
+        where = "" if project is None else " of this project"
         raise TrialNotFound(f"there is no {name}: the store has fewer trials{where}", "list them: mitosis ls")
     return int(seq)
 
