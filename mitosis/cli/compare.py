@@ -61,10 +61,10 @@ def command(
 def _floor(store: Store | None, trials: Sequence[Summary], metric: str) -> float:
     """The most that repeats with one seed differ by through chance alone, of the first few recipes."""
     newest = {t.param_set: t.id for t in reversed(trials)}
-    ids = list(newest.values())[:_ALL_PAIRS]
-    return (
-        max((noise.noise_of(store, store.get(i), metric).floor for i in ids), default=0.0) if store else 0.0
-    )
+    if store is None:
+        return 0.0
+    latest = [store.get(i) for i in list(newest.values())[:_ALL_PAIRS]]
+    return max((noise.noise_of(store, trial, metric).floor for trial in latest), default=0.0)
 
 
 def _repeats(floor: float) -> Iterator[str]:
