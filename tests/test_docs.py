@@ -42,7 +42,7 @@ _TITLE = re.compile(r'title="(?P<path>[^"]+)"')
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _VARIABLE = [  # what differs from run to run, and how both sides are written before they are compared
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:\d\d|Z)?"), "TIME"),
-    (re.compile(r"(?<![\w.])\d[\d.e-]* s(?!\w)"), "SECONDS"),
+    (re.compile(r"(?<![\w.])(\d[\d.e-]* s|under 1 ms)(?!\w)"), "SECONDS"),
     (re.compile(r"(?<![\w.])[0-9a-f]{7,64}(?!\w)"), "ID"),
     (re.compile(r"[ \t]+"), " "),
 ]
