@@ -7,7 +7,7 @@ import itertools
 import math
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mitosis import identity
@@ -67,7 +67,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The groups in the order of their keys, every pair of them, and the trials that have no number."""
+    """The groups in the order of their keys, pairs of them, and the trials that have no number."""
 
     metric: str
     groups: tuple[Group, ...]
@@ -78,16 +78,27 @@ class Comparison:
 # --- groups -------------------------------------------------------------------------------------
 
 
-def compare(trials: Sequence[Summary], metric: str = "main", by: Sequence[str] = ("variant",)) -> Comparison:
+def compare(
+    trials: Sequence[Summary],
+    metric: str = "main",
+    by: Sequence[str] = ("variant",),
+    most: int | None = None,
+    lowest: bool = False,
+) -> Comparison:
     """Groups of `trials` by what `by` names, their statistics of `metric`, and every pair of groups.
 
     `metric` is `main` or the name of a metric, with or without `metrics.`; numbers that are not finite do not
-    count. Raises Refused where no trial has what `by` names.
+    count. Where there are more groups than `most`, the pairs are only those of the group with the highest
+    (or `lowest`) mean. Raises Refused where no trial has what `by` names.
     """
     numbers = [(trial, number(trial, metric)) for trial in trials]
     having = [(trial, value) for trial, value in numbers if value is not None]
     groups = grouped(having, by)
-    pairs = tuple(pair(a, b) for a, b in itertools.combinations(groups, 2))
+    couples: Iterable[tuple[Group, Group]] = itertools.combinations(groups, 2)
+    if most is not None and len(groups) > most:
+        best = (min if lowest else max)(groups, key=lambda group: group.statistics.mean)
+        couples = ((best, other) for other in groups if other is not best)
+    pairs = tuple(pair(a, b) for a, b in couples)
     return Comparison(metric, groups, pairs, tuple(t for t, value in numbers if value is None))
 
 

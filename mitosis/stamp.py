@@ -9,6 +9,7 @@ of HTML.
 from __future__ import annotations
 
 import gzip
+import html
 import io
 import json
 import logging
@@ -82,6 +83,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 def _xml(content: bytes, text: str) -> bytes:
     """SVG or HTML with the marks; unchanged where it is neither."""
+    text = html.escape(text)
     head = re.search(rb"<head(?:\s[^>]*)?>", content[:4096], re.IGNORECASE)
     if head is not None and re.match(rb"\s*<!doctype html", content, re.IGNORECASE):
         meta = f'<meta name="keywords" content="{text}">'.encode()

@@ -126,6 +126,14 @@ def test_what_is_repeated_is_the_seed() -> None:
     assert found.pairs[0].seeds == (2, 2) and found.pairs[0].difference == -10.5
 
 
+def test_of_many_groups_the_first_is_compared_with_the_others() -> None:
+    """Where not every pair is wanted, the pairs are those of the highest mean, or of the lowest."""
+    trials = [t for v in "abcde" for t in numbers([ord(v) * 1.0, ord(v) + 1.0], v)]
+    assert len(compare.compare(trials).pairs) == 10 == len(compare.compare(trials, most=5).pairs)
+    assert {(p.a, p.b) for p in compare.compare(trials, most=4).pairs} == {("e", v) for v in "abcd"}
+    assert {p.a for p in compare.compare(trials, most=4, lowest=True).pairs} == {"a"}
+
+
 # --- groups ---------------------------------------------------------------------------------------
 
 

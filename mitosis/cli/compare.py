@@ -15,6 +15,7 @@ from mitosis.trial import JSON, Summary
 if TYPE_CHECKING:
     from mitosis.store.store import Store
 
+_NEAREST = 10  # groups behind the first that are told with how they differ from it
 _ALL_PAIRS = 4  # groups; with more, the text tells only how the first differs from the others
 
 
@@ -44,16 +45,20 @@ def command(
         found = sample.choose(store, wanted, names)
         trials = found.selection.counted if found is not None else ()
         floors = {metric: _floor(store, trials, metric) for metric in metrics or ("main",)}
-    every = [compare.compare(trials, metric, names) for metric in metrics or ("main",)]
+    most = None if as_json else _ALL_PAIRS  # a pair takes SciPy a moment, and hundreds are not read
+    every = [
+        compare.compare(trials, metric, names, most, better == "lower") for metric in metrics or ("main",)
+    ]
     if as_json:
         answers.emit(_document(every, found))
         return 0
     if found is None:
         print("no trial yet")
         return 0
-    for number, comparison in enumerate(every):
-        lines = [*_told(comparison, found, names, better or ""), *_repeats(floors[comparison.metric])]
-        print("\n".join(["", *lines] if number else lines))
+    with tables.paged():
+        for number, comparison in enumerate(every):
+            lines = [*_told(comparison, found, names, better or ""), *_repeats(floors[comparison.metric])]
+            print("\n".join(["", *lines] if number else lines))
     tables.hint(_next(every[0], by))
     return 0
 
@@ -152,14 +157,15 @@ def _verdicts(
         return
     rank = {group.label: place for place, group in enumerate(groups)}
     pairs = sorted(comparison.pairs, key=lambda p: sorted((rank[p.a], rank[p.b])))
-    shown = [p for p in pairs if len(groups) <= _ALL_PAIRS or 0 in (rank[p.a], rank[p.b])]
+    shown = pairs if len(groups) <= _ALL_PAIRS else pairs[:_NEAREST]
+    number = len(groups) * (len(groups) - 1) // 2
     word = {"higher": "better", "lower": "better (lower)"}.get(better, "higher")
     for pair in shown:
         yield from _verdict(pair, rank, word, comparison)
-    if len(shown) < len(pairs):
-        yield f"({len(pairs) - len(shown)} more pairs: --json)"
-    if len(pairs) > 2:
-        expected = f"{len(pairs)} pairs: of every 20 with no difference at all, one looks different by chance"
+    if len(shown) < number:
+        yield f"({number - len(shown)} more pairs: --json)"
+    if number > 2:
+        expected = f"{number} pairs: of every 20 with no difference at all, one looks different by chance"
         yield expected
 
 

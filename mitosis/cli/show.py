@@ -44,6 +44,10 @@ def command(trial: str, logged: bool, as_json: bool, url: str | None) -> int:
         }
     with tables.paged():
         print("\n".join(_logged(found) if logged else _lines(found, said, short)))
+    names = [one.name for one in series.read(TrialFolder(found.spec.folder))] if logged else []
+    if names:
+        tables.hint(f"mitosis plot --series {text.safe(names[0])} {short[found.id]}")
+        return 0
     there = TrialFolder(found.spec.folder).html.exists()
     running = found.status is Status.RUNNING
     tables.hint(f"mitosis open {short[found.id]}" if there else f"mitosis ls{' --watch' * running}")
@@ -136,7 +140,6 @@ def _logged(trial: Trial) -> Iterator[str]:
         shown = [text.number(float(v)) for v in numbers]
         rows.append([text.safe(one.name), str(len(one.values)), steps, *shown, series.bars(one.values)])
     yield from tables.plain(columns, rows, right=("points", "first", "last", "min", "max"))
-    yield f"next: mitosis plot --series {text.safe(found[0].name)} {text.short(spec.id)}"
 
 
 def _files(records: tuple[FileRecord, ...]) -> str:

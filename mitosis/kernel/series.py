@@ -39,10 +39,7 @@ def log(step: float, **values: Any) -> None:
     forked children may log, too. None is passed over; what else is no number is left out with a note. Raises
     TypeError where `step` is no number.
     """
-    at = contract.number(step)
-    if at is None:
-        raise TypeError(f"log(step, ...): step must be a number, not {step!r}")
-    place = int(at) if at.is_integer() else at
+    place = step if step.__class__ is int else _place(step)
     if not _path:
         shown = " ".join(f"{name}={contract.shown(contract.unwrapped(v))}" for name, v in values.items())
         print(f"step {place}: {shown}")
@@ -50,7 +47,7 @@ def log(step: float, **values: Any) -> None:
     line: dict[str, Any] = {"step": place, "seconds": round(time.perf_counter() - _began, 6)}
     measured: dict[str, float] = {}
     for name, value in values.items():
-        number = value if value.__class__ is float else contract.number(value)
+        number = value if value.__class__ is float or value.__class__ is int else contract.number(value)
         if number is not None:
             measured[name] = number
         elif value is not None:
@@ -58,7 +55,14 @@ def log(step: float, **values: Any) -> None:
             notes.add("not_logged", what, f"log({name}=...)")
     if measured:
         line["values"] = measured
-        _append(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        _append(json.dumps(line).encode() + b"\n")
+
+
+def _place(step: Any) -> float:
+    number = contract.number(step)
+    if number is None:
+        raise TypeError(f"log(step, ...): step must be a number, not {step!r}")
+    return int(number) if number.is_integer() else number
 
 
 def _append(line: bytes) -> None:

@@ -87,7 +87,7 @@ def html(nb: NotebookNode | None, trial: Trial) -> str:
             "readable": nb is not None,
             "curves": curves.curves(series.read(TrialFolder(trial.spec.folder))),
             "size": (curves.WIDTH, curves.HEIGHT),
-            "mark": str(stamp.origin(trial.spec)),
+            "mark": markup.visible(str(stamp.origin(trial.spec))),
         },
     )[0]
     text: str = page
