@@ -123,6 +123,8 @@ def _exit_code(invocation: state.Invocation, code: int) -> int:
         return INTERRUPTED
     if any(s is not Status.SUCCEEDED for s in statuses) or (invocation.faults and statuses):
         return 2
+    if invocation.faults:
+        return 1  # no worker could begin anything
     if verdict.sweep is None and not invocation.trials:
         return code or 1
     return code

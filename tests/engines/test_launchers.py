@@ -212,6 +212,17 @@ def test_a_requeued_job_takes_over(shared: Zoo, slurm: slurm_engine.Cluster) -> 
     assert ends == {(0, "interrupted"): 1, (0, "succeeded"): 1, (1, "succeeded"): 1}
 
 
+def test_a_cluster_without_accounts_is_refused(
+    tmp_path: Path, slurm: slurm_engine.Cluster, postgresql: postgresql_engine.Server
+) -> None:
+    """Where sacct gives no answer, a job that dies would never be missed: nothing runs; exit 1."""
+    required.plugin("submitit")
+    env = {"SLURM_CONF": slurm.env["SLURM_CONF"], "MITOSIS_STORE": postgresql.url, **postgresql.env}
+    where = zoo.make(tmp_path, LAUNCHERS["submitit_slurm"], env)
+    done = where.sweep("params=fine", "seed=0,1")
+    assert done.returncode == 1 and "sacct gives no answer" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_a_store_that_is_away_for_a_while_loses_nothing(
     name: str, tmp_path: Path, request: pytest.FixtureRequest
