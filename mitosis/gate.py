@@ -71,6 +71,7 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
     """
     from mitosis import settle
 
+    began = utc_now()
     root = _root(repository, settings.root)
     admission.check(repository, settings, sweep is not None)
     url = _store(repository, root, settings)
@@ -219,8 +220,10 @@ def _pin(
     auto = settings.checkout is Checkout.auto and (sweep is not None or state.dirty)
     if settings.checkout is not Checkout.pinned and not auto:
         return replace(state, tree=str(repository))
+    from mitosis import garbage
     from mitosis.capture import checkout
 
+    garbage.use(root, checkout.place(root, state.commit))  # before it is there: nobody takes it away
     tree = checkout.checkout(repository, state.commit, checkout.place(root, state.commit))
     if settings.share:
         checkout.share(repository, tree, settings.share)

@@ -125,6 +125,8 @@ class Kernel:
     async def cause_of_death(self) -> str:
         """How the process ended: `signal SIGSEGV`, `exit code 3`; '' where it has not."""
         code = self.process.poll()
+        if self.process.orphaned:
+            return "the fork server of the kernels was killed, and the kernel with it"
         return "" if code is None else ended(code)
 
 
