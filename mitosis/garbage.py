@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mitosis.store.store import Store
 
 _USERS = ".users"  # below the checkouts: who needs which
-_HOUR, _WEEK = 3600.0, 7 * 86400.0
+_MINUTE, _HOUR, _WEEK = 60.0, 3600.0, 7 * 86400.0
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 _TEMPORARY = re.compile(r"\.new-.*|\.(outcome\.json|result\.pkl)\.\d+")
 _STORE_LEFTOVER = re.compile(r"mitosis\.db\.(new|rebuilt)(-wal|-shm|\.lock)?")
@@ -157,15 +157,12 @@ def _kernels() -> Iterator[Item]:
             with contextlib.suppress(OSError):
                 if not path.is_dir() or path.is_symlink() or path.stat().st_uid != os.geteuid():
                     continue
-                if not all(entry.name.isdigit() for entry in path.iterdir()) or _idle(path) < _HOUR / 60:
-                    continue
-                descriptor = os.open(path, os.O_RDONLY)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue  # somebody is there
-                finally:
-                    os.close(descriptor)
+                if {e.name for e in path.iterdir() if not e.name.isdigit()} != {"lock"}:
+                    continue  # not one of ours
+                if _idle(path) < _MINUTE:
+                    continue  # it is being made
+                with (path / "lock").open("rb") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: somebody is there
                 yield Item("kernels", str(path), _size(path), "the sockets of kernels that are gone")
 
 

@@ -222,7 +222,7 @@ class Server:
 
 def _held(directory: str) -> int:
     """A descriptor whose lock says, while it is open, that the directory is used."""
-    descriptor = os.open(directory, os.O_RDONLY)
+    descriptor = os.open(f"{directory}/lock", os.O_RDWR | os.O_CREAT, 0o600)
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor

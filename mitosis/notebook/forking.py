@@ -320,10 +320,10 @@ def _stderr() -> int:
 
 
 def _held(directory: Path) -> int:
-    """A descriptor whose lock says that the directory is used, as long as any process has it open."""
+    """A descriptor of the file `lock` in the directory, locked as long as any process has it open."""
     import fcntl
 
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
