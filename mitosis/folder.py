@@ -214,6 +214,31 @@ def unfinished(root: Path) -> Iterator[tuple[Path, JSON]]:
             yield word, None
 
 
+def make_root(root: Path, git: Path | None) -> None:
+    """Make the root, unless it is there; `git` is the directory of the repository that it lies in, if it does.
+
+    The directory appears with its `.gitignore` in it, so that a process that is killed meanwhile leaves
+    nothing that git would see. Raises OSError.
+    """
+    if git is None:
+        root.mkdir(parents=True, exist_ok=True)
+        return
+    if (root / ".gitignore").exists():
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    aside = git / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    try:
+        aside.mkdir()
+        write_atomic(aside / ".gitignore", b"*\n")
+        aside.rename(root)  # in the place of an empty directory as well
+    except OSError:  # git's directory cannot be written or is on another disk, or something is in the root
+        root.mkdir(exist_ok=True)
+        if not (root / ".gitignore").exists():
+            write_atomic(root / ".gitignore", b"*\n")
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def checked_name(experiment: str) -> Path:
     """The experiment's name as a relative path: `physics/lorenz` becomes two folders.
 

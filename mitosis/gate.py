@@ -20,7 +20,7 @@ from mitosis.errors import (
     StoreRefused,
     TrialRefused,
 )
-from mitosis.folder import write_atomic
+from mitosis.folder import make_root
 from mitosis.settings import Checkout, OnDirty, Settings
 from mitosis.trial import CodeState, Remark, Variant, utc_now
 
@@ -305,10 +305,7 @@ def _root(repository: Path, given: str) -> Path:
 
 def _make_root(repository: Path, root: Path) -> None:
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        ignore = root / ".gitignore"
-        if root.is_relative_to(repository) and not ignore.exists():
-            write_atomic(ignore, b"*\n")  # an empty one would show the root to git for an instant
+        make_root(root, code.git_common_dir(repository) if root.is_relative_to(repository) else None)
     except OSError as error:
         todo = "make it writable or choose another: mitosis.root=DIRECTORY"
         raise TrialRefused(f"the root {root} cannot be written: {error.strerror or error}", todo) from error

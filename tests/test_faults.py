@@ -13,7 +13,9 @@ from typing import Any
 import nbformat
 import pytest
 
+from mitosis.folder import make_root
 from tests import project as projects
+from tests.bench import faults
 from tests.processes import Handles, below, children, command
 from tests.project import Project
 
@@ -72,6 +74,7 @@ HOW = {
     "recursion": lambda: deep(0),
     "overflow": deeper,
     "memory": hungry,
+    "oom": lambda: [bytearray(2**24) for _ in range(10**6)],
     "wait": lambda: time.sleep(600),
     "stubborn": stubborn,
 }
@@ -290,7 +293,56 @@ def test_all_of_them_killed(ends: Project, tmp_path: Path) -> None:
     verify(running, "lost", "the launcher vanished", last_words=False)
 
 
+@pytest.fixture
+def confined() -> Iterator[Path]:
+    """A control group (of either version) that has 400 MB of memory and no swap."""
+    top = Path("/sys/fs/cgroup")
+    group = (top / "memory" if (top / "memory").is_dir() else top) / f"mitosis-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        for name in ("memory.limit_in_bytes", "memory.max"):
+            if (group / name).exists():
+                (group / name).write_text(str(400 * 2**20))
+        assert (group / "cgroup.procs").exists()
+    except (OSError, AssertionError):
+        pytest.skip("to make a control group takes the rights of root")
+    yield group
+    group.rmdir()
+
+
+def test_the_system_is_out_of_memory(ends: Project, tmp_path: Path, confined: Path) -> None:
+    """What the system kills for want of memory has died by SIGKILL, and the cause says why."""
+    running = begin(ends, tmp_path, "oom")
+    for pid in sorted(below(running.launcher.pid)):
+        (confined / "cgroup.procs").write_text(str(pid))
+    running.go.touch()
+    assert running.end() == 2, running.out + running.err
+    verify(running, "died", "out of memory", last_words=False)
+
+
+@pytest.mark.slow
+def test_a_launcher_that_is_killed_at_random_moments(tmp_path: Path, git_config: Path) -> None:
+    """After twenty kills every trial has succeeded exactly once, nothing runs on and nothing is damaged."""
+    found = faults.torment(tmp_path, kills=20, seed=7, longest=3.0)
+    assert found.wrong == ()
+    assert found.kills == 20 and found.statuses["succeeded"] == found.jobs
+
+
 def test_after_all_that_the_record_is_whole(ends: Project) -> None:
     """`mitosis check` finds no damage in what the tests above have left."""
     done = ends.run("check")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_root_appears_with_what_hides_it(tmp_path: Path) -> None:
+    """Made, in the place of an empty directory, beside strangers, or where git's directory is read-only."""
+    git = tmp_path / "git"
+    git.mkdir()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "mine").touch()
+    for root, place in (("new/deep", git), ("empty", git), ("used", git), ("other", tmp_path / "no such")):
+        for _ in range(2):
+            make_root(tmp_path / root, place)
+        assert (tmp_path / root / ".gitignore").read_text() == "*\n"
+    assert (tmp_path / "used" / "mine").exists() and list(git.iterdir()) == []

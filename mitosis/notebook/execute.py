@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 SAVE_SECONDS = 2.0  # at most this much output is ever unsaved
+UNHEARD_SECONDS = 300  # for output that is still on its way when the experiment has ended
 BEAT_SECONDS = 10.0  # between two heartbeats
 
 
@@ -100,7 +101,9 @@ class _Runner:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.client = _Client(job.notebook, allow_errors=False, record_timing=False)
+        self.client = _Client(
+            job.notebook, allow_errors=False, record_timing=False, iopub_timeout=UNHEARD_SECONDS
+        )
         self.client.job, self.client.write = job, self._stream
         self.kernel: kernels.Kernel | None = None
         self.interrupts = 0

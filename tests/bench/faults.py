@@ -58,7 +58,13 @@ class Finding:
     wrong: tuple[str, ...]
 
 
-def torment(directory: Path, kills: int, seed: int, tell: Callable[[str], None]) -> Finding:
+def torment(
+    directory: Path,
+    kills: int,
+    seed: int,
+    longest: float = LONGEST_SECONDS,
+    tell: Callable[[str], None] = lambda _line: None,
+) -> Finding:
     """Kill the launcher of a sweep at `kills` random moments, let it end, and look at what it left."""
     token, chance = secrets.token_hex(8), random.Random(seed)
     project = projects.make(directory / "my 'own' projéct")
@@ -66,7 +72,7 @@ def torment(directory: Path, kills: int, seed: int, tell: Callable[[str], None])
     project.commit()
     jobs, done, began = MORE, 0, time.monotonic()
     while done < kills:
-        moment = chance.uniform(0.0, LONGEST_SECONDS)
+        moment = chance.uniform(0.0, longest)
         launcher = _start(project, jobs, token)
         try:
             code = launcher.wait(timeout=moment)
@@ -148,6 +154,10 @@ def _bearing(token: str) -> Iterator[int]:
                 yield int(entry.name)
 
 
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def main(words: Sequence[str]) -> int:
     """Torment as `words` say and print what was found, as JSON; 0 where nothing is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench faults", description=__doc__)
@@ -161,8 +171,6 @@ def main(words: Sequence[str]) -> int:
         directory.mkdir(parents=True, exist_ok=True)
         config.write_text("[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n")
         os.environ |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": str(config)}
-        found = torment(
-            directory, given.kills, given.seed, lambda line: print(line, file=sys.stderr, flush=True)
-        )
+        found = torment(directory, given.kills, given.seed, tell=_tell)
     print(json.dumps({**found.__dict__, "wrong": list(found.wrong)}, indent=1))
     return 1 if found.wrong else 0
