@@ -215,7 +215,7 @@ def unfinished(root: Path) -> Iterator[tuple[Path, JSON]]:
 
 
 def make_root(root: Path, git: Path | None) -> None:
-    """Make the root, unless it is there; `git` is the directory of the repository that it lies in, if it does.
+    """Make the root, unless it is there; `git` is the directory of the repository that it lies in, if any.
 
     The directory appears with its `.gitignore` in it, so that a process that is killed meanwhile leaves
     nothing that git would see. Raises OSError.

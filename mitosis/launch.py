@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ from mitosis.gate import Verdict, open_store
 from mitosis.patience import patiently
 from mitosis.request import Request
 from mitosis.settings import PATIENCE, Kernel, Rerun, Settings, Verify, WorkingDirectory
-from mitosis.store import Query
 from mitosis.trial import (
     CodeState,
     Failure,
@@ -283,19 +281,6 @@ def _beat(url: str, trial: str) -> None:
             store.heartbeat(trial)
     except MitosisError:
         return
-
-
-def stopped(verdict: Verdict, settings: Settings) -> bool:
-    """Whether no other job of the sweep is to be begun: one of this invocation ended without success.
-
-    The rows say so, whichever process runs the jobs.
-    """
-    if verdict.sweep is None or settings.on_error.value != "stop":
-        return False
-    began = datetime.fromisoformat(verdict.began) if verdict.began else None
-    bad = tuple(s for s in Status if s.final and s is not Status.SUCCEEDED)
-    with patiently(lambda: open_store(verdict.store), settings.patience) as store:
-        return bool(store.find(Query(sweep=verdict.sweep, status=bad, since=began, limit=1)))
 
 
 def short(verdict: Verdict, trial: str) -> str:

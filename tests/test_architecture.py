@@ -99,7 +99,7 @@ ROOMS = {
     "agreement": Room(ours=CORE | words("gate capture store settings patience")),
     "signals": Room(),
     "leftovers": Room(ours=words("folder")),
-    "claim": Room(ours=VALUES | words("gate settle store")),
+    "claim": Room(ours=VALUES | words("gate patience settings settle store")),
     "gate": Room(ours=CORE | words("admission capture store settings settle patience garbage")),
     "closing": Room(ours=CORE | words("expect capture store notebook settings stamp patience leftovers")),
     "settle": Room(ours=CORE | words("capture store closing settings")),
@@ -121,7 +121,7 @@ ROOMS = {
     ),
     "launch": Room(ours=CORE | LAUNCHER | words("capture notebook store")),
     "app": Room(
-        ours=VALUES | words("agreement expect identity launch gate settings request display signals"),
+        ours=VALUES | words("agreement claim expect identity launch gate settings request display signals"),
         doors=words("hydra omegaconf"),
     ),
     # yaml is the parser of omegaconf, whose errors are told

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from mitosis import agreement, launch, signals
+from mitosis import agreement, claim, launch, signals
 from mitosis.app import compose, objective, optimize, state
 from mitosis.app.callback import settings_of
 from mitosis.errors import InternalError, JobTaken, MitosisError, StoreUnseen
@@ -66,7 +66,7 @@ def _trial(verdict: Verdict, config: DictConfig, hydra: DictConfig, job: int | N
     try:
         if driver is None:
             agreement.check(verdict)
-        if launch.stopped(verdict, settings_of(config)):
+        if claim.stopped(verdict, settings_of(config)):
             return None  # it is not begun, and the table of outcomes says so
         request = compose.request(config, hydra, job)
         return launch.run_trial(verdict, request, state.display())
