@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """A scheduler that pre-empts sends SIGTERM, a terminal that is closed SIGHUP: both are as one Ctrl-C."""
 
+_DELICATE = (f"{os.sep}omegaconf{os.sep}", "config_loader_impl.py", "defaults_list.py", "override_parser")
 _PATIENCE = 3  # the first ends the experiment, the second its kernel, the third the writing of the record
 
 _count = 0
@@ -54,9 +56,26 @@ def held() -> Iterator[None]:
         yield
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
+def _interrupt(_number: int, frame: FrameType | None) -> None:
     note()
-    raise KeyboardInterrupt
+    if _count > 1 or not _delicate(frame):
+        raise KeyboardInterrupt
+
+
+def _delicate(frame: FrameType | None) -> bool:
+    """Whether code runs that an exception from nowhere leaves half done; `stop_if_heard` comes soon after."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith("<frozen importlib") or any(part in name for part in _DELICATE):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def stop_if_heard() -> None:
+    """Raise KeyboardInterrupt where a signal has come that could not do so at once."""
+    if _whole and _count:
+        raise KeyboardInterrupt
 
 
 def _hold(_number: int, _frame: FrameType | None) -> None:

@@ -77,6 +77,8 @@ def run(argv: Sequence[str], display: Display) -> int:
     inner.tell_broken_files(invocation.own_file, conf)
     with signals.as_interrupts():
         code = _hydra(rest, conf)
+    if signals.heard():
+        code = INTERRUPTED
     if invocation.error is not None:
         raise invocation.error
     if invocation.verdict is None:

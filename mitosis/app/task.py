@@ -40,6 +40,7 @@ def task(config: DictConfig) -> objective.Value:
         raise GateMissing(
             "the gate of mitosis was removed (hydra.callbacks.mitosis): nothing runs without it"
         )
+    signals.stop_if_heard()
     driver = state.invocation()
     if driver is None:
         os.environ.update(verdict.variables)  # before anything here reads them
