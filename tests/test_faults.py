@@ -323,7 +323,7 @@ def test_the_system_is_out_of_memory(ends: Project, tmp_path: Path, confined: Pa
 @pytest.mark.slow
 def test_a_launcher_that_is_killed_at_random_moments(tmp_path: Path, git_config: Path) -> None:
     """After twenty kills every trial has succeeded exactly once, nothing runs on and nothing is damaged."""
-    found = faults.torment(tmp_path, kills=20, seed=7, longest=3.0)
+    found = faults.torment(tmp_path, kills=20, seed=7)
     assert found.wrong == ()
     assert found.kills == 20 and found.statuses["succeeded"] == found.jobs
 

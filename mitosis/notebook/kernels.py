@@ -127,7 +127,7 @@ class Kernel:
         """How the process ended: `signal SIGSEGV`, `exit code 3`; '' where it has not."""
         code = self.process.poll()
         if self.process.orphaned:
-            return "the fork server of the kernels was killed, and the kernel with it"
+            return "signal SIGKILL: the fork server of the kernels was killed, and the kernel with it"
         if code == -signal.SIGKILL and _oom_kills() > self.oom_kills:
             return f"{ended(code)}; the system ran out of memory meanwhile and killed what needs most of it"
         return "" if code is None else ended(code)

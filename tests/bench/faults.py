@@ -23,7 +23,7 @@ from tests import project as projects
 from tests.processes import Handles, command
 from tests.project import Project
 
-LONGEST_SECONDS = 5.0  # from the start of a launcher to its kill; a whole sweep of a few trials ends before
+LONGER = 1.2  # the latest kill, in times of a first sweep that was left alone
 MORE = 4  # jobs by which the sweep grows whenever it has come to its end
 TOKEN = "MITOSIS_FAULTS"  # in the environment of all that is started: how what is left is found
 
@@ -62,7 +62,6 @@ def torment(
     directory: Path,
     kills: int,
     seed: int,
-    longest: float = LONGEST_SECONDS,
     tell: Callable[[str], None] = lambda _line: None,
 ) -> Finding:
     """Kill the launcher of a sweep at `kills` random moments, let it end, and look at what it left."""
@@ -70,7 +69,12 @@ def torment(
     project = projects.make(directory / "my 'own' projéct")
     project.write("toy.py", TOY)
     project.commit()
-    jobs, done, began = MORE, 0, time.monotonic()
+    began = time.monotonic()
+    first = project.run(*_words(MORE), **{TOKEN: token})
+    if first.returncode != 0:
+        return Finding(0, MORE, 0.0, {}, (f"the first sweep ended with {first.returncode}: {first.stderr}",))
+    longest = LONGER * (time.monotonic() - began)
+    jobs, done = 2 * MORE, 0
     while done < kills:
         moment = chance.uniform(0.0, longest)
         launcher = _start(project, jobs, token)
