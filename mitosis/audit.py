@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import attesting, labels
+from mitosis import attesting, environments, labels, trash
 from mitosis.capture import git, inputs
 from mitosis.errors import MitosisError, Refused
-from mitosis.folder import TrialFolder, trial_folders
+from mitosis.folder import TRASH, TrialFolder, trial_folders
 from mitosis.trial import Failure, Outcome, Remark, Status, Trial, from_plain, utc_now
 
 if TYPE_CHECKING:
@@ -40,13 +40,15 @@ def audit(store: Store, root: Path, repository: Path | None, tell: Callable[[int
     damage = [Remark("store_damaged", line, store.url) for line in store.integrity()]
     commits: dict[str, str] = {}
     trials = files = 0
-    for trial in every(store):
+    for trial, removed in _all(store):
         trials += 1
         tell(trials)
         if trial.status is Status.RUNNING:
             continue  # on another host, or alive
         if repository is not None and trial.spec.code.repository == str(repository):
             commits.setdefault(trial.spec.code.commit, trial.id)
+        if removed and (trash.said(Path(trial.spec.folder)).get("emptied") or not _there(trial)):
+            continue  # it was deleted for good, and is still counted
         looked, wrong = _folder(trial)
         files += looked
         damage += wrong
@@ -56,14 +58,25 @@ def audit(store: Store, root: Path, repository: Path | None, tell: Callable[[int
 
 
 def every(store: Store) -> Iterator[Trial]:
-    """All trials of the store, newest first, a page at a time."""
+    """All trials of the store that are not in the trash, newest first, a page at a time."""
+    for trial, removed in _all(store):
+        if not removed:
+            yield trial
+
+
+def _all(store: Store) -> Iterator[tuple[Trial, bool]]:
+    """As `every`, those in the trash too, each with whether it is."""
     from mitosis.store import Query
 
     after: str | None = None
-    while page := store.find(Query(limit=_PAGE, after=after)):
+    while page := store.find(Query(limit=_PAGE, after=after, removed=True)):
         for line in page:
-            yield store.get(line.id)
+            yield store.get(line.id), line.removed
         after = page[-1].id
+
+
+def _there(trial: Trial) -> bool:
+    return Path(trial.spec.folder).is_dir()
 
 
 def _folder(trial: Trial) -> tuple[int, list[Remark]]:
@@ -115,18 +128,23 @@ def _commits(repository: Path, commits: dict[str, str]) -> list[Remark]:
 def bring_in(store: Store, root: Path) -> Iterator[str]:
     """Give a row to every folder below `root` that has none; yields the ids.
 
-    A trial that never ended, and whose launcher left no row, is `lost`.
+    A trial that never ended, and whose launcher left no row, is `lost`. Those in the trash are brought in
+    with their mark, and a mark that the folder contradicts is mended.
     """
-    for folder in trial_folders(root):
+    for folder in (*trial_folders(root), *trial_folders(root / TRASH)):
         trial = _read(folder)
         if trial is None:
             continue
-        adopted = store.adopt(trial)
+        known = environments.read(root, trial.spec.environment)
+        adopted = store.adopt(trial, known)
         found = attesting.kept(folder)
         if found:
             store.keep_attestations(trial.id, found)
+        if not (adopted or folder.path.is_relative_to(root / TRASH)) and not _there(store.get(trial.id)):
+            store.mark_restored(trial.id, str(folder.path))  # its row says a place where it is not
         if adopted:
             yield trial.id
+    trash.settle(store, root)
 
 
 def _read(folder: TrialFolder) -> Trial | None:
@@ -202,7 +220,12 @@ def merge(store: Store, root: Path, other: Path) -> list[str]:
         shutil.copytree(folder.path, aside, symlinks=True)
         aside.rename(target.path)
         moved = _read(target)
-        if moved is not None and store.adopt(moved):
+        if moved is None:
+            continue
+        content = environments.read(other, moved.spec.environment)
+        if content is not None:
+            environments.keep(root, moved.spec.environment, content)
+        if store.adopt(moved, content):
             store.keep_attestations(trial.id, attesting.kept(target))
             merged.append(trial.id)
     return merged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping
@@ -9,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import expect, identity, stamp
+from mitosis import expect, identity, leftovers, stamp
 from mitosis.capture import inputs, judge
-from mitosis.errors import MitosisError, StoreAway, VariantRedefined
+from mitosis.errors import MitosisError, StoreAway, StoreRefused, VariantRedefined
 from mitosis.folder import TrialFolder
 from mitosis.patience import patiently
 from mitosis.settings import PATIENCE, OnTaint, WorkingDirectory
@@ -74,6 +75,16 @@ def decide(written: Outcome | None, status: Status, reason: str) -> Outcome:
     return dataclasses.replace(written, status=status, error=Failure(status.value, reason, trace))
 
 
+def broken(written: Outcome | None, reason: str) -> Outcome:
+    """The outcome of a trial whose output could not be kept; one that had succeeded by then has succeeded."""
+    if written is not None and written.status is Status.SUCCEEDED:
+        remark = Remark("not_written", f"not all of the output was kept: {reason}")
+        return dataclasses.replace(written, notes=(*written.notes, remark))
+    trace = written.error.traceback if written is not None and written.error is not None else ""
+    written = written or Outcome(Status.FAILED, utc_now())
+    return dataclasses.replace(written, status=Status.FAILED, error=Failure("OSError", reason, trace))
+
+
 def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     """Write everything that a finished trial leaves behind and end its row; returns the trial.
 
@@ -81,11 +92,14 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     StoreAway where the store stays away: the folder then tells how the trial ended, see settle.settled.
     """
     folder = TrialFolder(spec.folder)
+    if outcome.status not in (Status.SUCCEEDED, Status.FAILED):
+        leftovers.end(folder, spec.id)
     patience = float(spec.settings.get("patience", PATIENCE))
     try:
         judged = patiently(functools.partial(_judged, store, folder, spec, outcome), patience)
         outcome = patiently(functools.partial(_held_to, store, spec, judged), patience)
     except StoreAway:
+        _tidy(folder)
         folder.write_json(folder.trial_json, plain(Trial(spec, outcome)))  # the next command goes on here
         raise
     figure_formats = tuple(spec.settings.get("figure_formats", ("png",)))
@@ -95,6 +109,7 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     except (MitosisError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         remark = Remark("no_report", f"the report could not be made: {error}", str(folder.html))
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
+    _tidy(folder)
     try:
         outcome = dataclasses.replace(outcome, files=_digests(folder))
         trial = Trial(spec, outcome)
@@ -103,8 +118,24 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     except (MitosisError, OSError) as error:  # a full disk: the row can still say what happened
         remark = Remark("not_written", f"the folder could not be completed: {error}", spec.folder)
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
-    patiently(lambda: store.finish(spec.id, outcome), patience)
+    try:
+        patiently(lambda: store.finish(spec.id, outcome), patience)
+    except StoreAway:
+        raise
+    except StoreRefused as error:  # the folder is the truth; the next command brings the row up to date
+        remark = Remark("not_filed", f"the end of the trial is in its folder alone: {error.what}", store.url)
+        outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
     return Trial(spec, outcome)
+
+
+def _tidy(folder: TrialFolder) -> None:
+    """Remove what lies in the folder only while the trial runs, and what a killed process left of a file."""
+    folder.give_room()
+    TrialFolder(folder.path / "second").remove()
+    with contextlib.suppress(OSError):
+        for path in folder.path.iterdir():
+            if path.name.startswith(".") and path.is_file():
+                path.unlink()
 
 
 def _judged(store: Store, folder: TrialFolder, spec: TrialSpec, outcome: Outcome) -> Outcome:
@@ -200,5 +231,12 @@ def _show(folder: TrialFolder, spec: TrialSpec, outcome: Outcome, formats: tuple
     names = report.figures(notebook, folder.figures, formats, stamp.origin(spec))
     names += report.data(notebook, folder.plotted, folder.figures)
     outcome = dataclasses.replace(outcome, figures=tuple(names))
-    write_atomic(folder.html, report.html(notebook, Trial(spec, outcome)).encode())
+    page = report.html(notebook, Trial(spec, outcome)).encode()
+    try:
+        write_atomic(folder.html, page)
+    except OSError:  # a full disk: the cause shall be there to be read
+        folder.give_room()
+        for cell in notebook.cells:
+            cell["outputs"] = []
+        write_atomic(folder.html, report.html(notebook, Trial(spec, outcome)).encode())
     return outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -18,8 +19,12 @@ from mitosis.trial import JSON
 _LONGEST_NAME = 200  # bytes of one name; file systems allow 255
 _LONGEST_EXPERIMENT = 1000  # bytes of the whole; systems allow paths of 4096
 _TEMPORARY = ".new-"  # what a write leaves behind when the machine stops in its middle begins with this
+_RESERVE = 2**20  # bytes: a row, its log and the documents of a trial
+CHECKOUTS = "checkouts"  # below the root: read-only copies of commits
+TRASH = "trash"  # below the root: removed trials
+ENVIRONMENTS = "environments"  # below the root: their contents, each under its digest
 PENDING = ".pending"  # below the root: trials whose folder may be there without a row
-_TAKEN = re.compile(r"(checkouts|hydra|plots|trash|mitosis\.db.*)", re.IGNORECASE)
+_TAKEN = re.compile(r"(checkouts|environments|hydra|plots|trash|mitosis\.db.*)", re.IGNORECASE)
 """Names directly below the root that are no experiment's."""
 
 
@@ -61,6 +66,16 @@ class TrialFolder:
     def attestations(self) -> Path:
         """What was found out about the trial after it had ended."""
         return self.path / "attestations.json"
+
+    @property
+    def kernel(self) -> Path:
+        """Which process the kernel is; there while it runs."""
+        return self.path / ".kernel.json"
+
+    @property
+    def reserve(self) -> Path:
+        """Room on the disk for the end of the trial; there while it runs."""
+        return self.path / ".reserve"
 
     @property
     def log(self) -> Path:
@@ -112,6 +127,7 @@ class TrialFolder:
             try:
                 made.path.mkdir()
                 made.write_json(made.trial_json, document)
+                made.take_room()
                 made.path.rename(folder.path)
             except BaseException:
                 made.remove()
@@ -120,6 +136,27 @@ class TrialFolder:
             todo = "make room or make it writable, or choose another root: mitosis.root=DIRECTORY"
             raise TrialRefused(f"cannot make {folder.path}: {error.strerror or error}", todo) from error
         return folder
+
+    def take_room(self) -> None:
+        """Take room on the disk, so that a trial that fills it can still be brought to its end.
+
+        Raises OSError where there is none left. Where the system cannot take room, nothing is done.
+        """
+        if not hasattr(os, "posix_fallocate"):
+            return
+        descriptor = os.open(self.reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            os.posix_fallocate(descriptor, 0, _RESERVE)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+        finally:
+            os.close(descriptor)
+
+    def give_room(self) -> None:
+        """Give the room back that `take_room` took."""
+        with contextlib.suppress(OSError):
+            self.reserve.unlink()
 
     def kept(self) -> dict[str, Path]:
         """The files that never change after the trial, by their name relative to the folder."""
@@ -175,6 +212,31 @@ def unfinished(root: Path) -> Iterator[tuple[Path, JSON]]:
             continue  # it was finished meanwhile
         except ValueError:
             yield word, None
+
+
+def make_root(root: Path, git: Path | None) -> None:
+    """Make the root, unless it is there; `git` is the directory of the repository that it lies in, if any.
+
+    The directory appears with its `.gitignore` in it, so that a process that is killed meanwhile leaves
+    nothing that git would see. Raises OSError.
+    """
+    if git is None:
+        root.mkdir(parents=True, exist_ok=True)
+        return
+    if (root / ".gitignore").exists():
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    aside = git / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    try:
+        aside.mkdir()
+        write_atomic(aside / ".gitignore", b"*\n")
+        aside.rename(root)  # in the place of an empty directory as well
+    except OSError:  # git's directory cannot be written or is on another disk, or something is in the root
+        root.mkdir(exist_ok=True)
+        if not (root / ".gitignore").exists():
+            write_atomic(root / ".gitignore", b"*\n")
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def checked_name(experiment: str) -> Path:

@@ -20,7 +20,7 @@ from mitosis.errors import (
     StoreRefused,
     TrialRefused,
 )
-from mitosis.folder import write_atomic
+from mitosis.folder import make_root
 from mitosis.settings import Checkout, OnDirty, Settings
 from mitosis.trial import CodeState, Remark, Variant, utc_now
 
@@ -71,6 +71,7 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
     """
     from mitosis import settle
 
+    began = utc_now()
     root = _root(repository, settings.root)
     admission.check(repository, settings, sweep is not None)
     url = _store(repository, root, settings)
@@ -219,8 +220,10 @@ def _pin(
     auto = settings.checkout is Checkout.auto and (sweep is not None or state.dirty)
     if settings.checkout is not Checkout.pinned and not auto:
         return replace(state, tree=str(repository))
+    from mitosis import garbage
     from mitosis.capture import checkout
 
+    garbage.use(root, checkout.place(root, state.commit))  # before it is there: nobody takes it away
     tree = checkout.checkout(repository, state.commit, checkout.place(root, state.commit))
     if settings.share:
         checkout.share(repository, tree, settings.share)
@@ -302,10 +305,7 @@ def _root(repository: Path, given: str) -> Path:
 
 def _make_root(repository: Path, root: Path) -> None:
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        ignore = root / ".gitignore"
-        if root.is_relative_to(repository) and not ignore.exists():
-            write_atomic(ignore, b"*\n")  # an empty one would show the root to git for an instant
+        make_root(root, code.git_common_dir(repository) if root.is_relative_to(repository) else None)
     except OSError as error:
         todo = "make it writable or choose another: mitosis.root=DIRECTORY"
         raise TrialRefused(f"the root {root} cannot be written: {error.strerror or error}", todo) from error

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mitosis import claim, closing, identity, recipe, settle
+from mitosis import claim, closing, environments, identity, recipe, settle, signals
 from mitosis.capture import code, environment, inputs
 from mitosis.display import Display, Silent
 from mitosis.errors import MitosisError, Refused, StoreAway
@@ -46,7 +46,8 @@ def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
 
     Raises Refused where it cannot be begun: nothing is recorded then.
     """
-    with patiently(lambda: open_store(verdict.store), request.settings.patience) as store:
+    opening = patiently(lambda: open_store(verdict.store), request.settings.patience)
+    with signals.held(), opening as store:
         display.naming(store.short)
         surroundings = environment.collect()
         spec = _specify(verdict, request, store, environment.digest(surroundings))
@@ -79,6 +80,7 @@ def _begin(
     root = Path(verdict.root)
     folder = TrialFolder(spec.folder)
     with announced(root, spec.id, folder, plain(spec.process)):
+        environments.keep(root, spec.environment, surroundings)
         TrialFolder.create(root, spec.experiment, spec.id, plain(Trial(spec)))
         try:
             redefine = tuple(request.settings.redefine)
@@ -213,12 +215,14 @@ def _execute(
         instantiate=request.instantiate,
         seed_globals=settings.seed_globals,
     )
-    with folder.log.open("a", encoding="utf-8", errors="replace") as log:
+    # without a buffer: what could not be written is not tried again when the file is closed
+    with folder.log.open("ab", buffering=0) as log:
 
         def stream(name: str, text: str) -> None:
-            log.write(text)
-            log.flush()
             display.stream(name, text)
+            rest = memoryview(text.encode("utf-8", "replace"))
+            while rest:
+                rest = rest[log.write(rest) :]
 
         job = execute.Job(
             notebook=document.new(spec, plan),
@@ -228,6 +232,7 @@ def _execute(
             guard=_guard(spec, settings, folder, verdict, roots),
             call=lambda by_keyword: document.call(spec.seed, plan, by_keyword=by_keyword),
             timeout=settings.timeout,
+            grace=settings.grace,
             manner=forking.Manner(
                 fork=settings.kernel is Kernel.fork and forking.available(),
                 preload=tuple(settings.preload),
@@ -244,10 +249,11 @@ def _execute(
             return Outcome(Status.FAILED, utc_now(), error=Failure(type(error).__name__, str(error)))
         finally:
             warming.join()
+    written = closing.guard_outcome(folder)
+    if execution.broken:
+        return closing.broken(written, execution.broken)
     status = {"finished": Status.FAILED, "error": Status.FAILED}.get(execution.ended.value)
-    return closing.decide(
-        closing.guard_outcome(folder), status or Status(execution.ended.value), execution.reason
-    )
+    return closing.decide(written, status or Status(execution.ended.value), execution.reason)
 
 
 def _guard(
@@ -255,6 +261,7 @@ def _guard(
 ) -> str:
     """What the guard in the kernel has to know, as JSON; see kernel/guard.begin."""
     options = {
+        "trial": spec.id,
         "folder": str(folder.path),
         "repository": spec.code.repository,
         "tree": spec.code.tree,
@@ -358,6 +365,7 @@ def record_refusal(
         open_store(verdict.store) as store,
         announced(Path(verdict.root), trial_id, folder, plain(spec.process)),
     ):
+        environments.keep(Path(verdict.root), spec.environment, surroundings)
         TrialFolder.create(Path(verdict.root), experiment, trial_id, plain(Trial(spec)))
         store.start(spec, surroundings, replaces=claim.replaced(store, spec, verdict))
         return closing.close(store, spec, outcome)

@@ -39,6 +39,11 @@ class OnTaint(Enum):
     fail = "fail"
 
 
+# made by a call, because `continue` is a word of Python's own
+OnError = Enum("OnError", {"continue": "continue", "stop": "stop"})
+"""Whether a sweep goes on after a trial that did not succeed, or begins no other."""
+
+
 class Kernel(Enum):
     """How a trial's kernel is made: forked from a server that has imported all it needs, or started anew."""
 
@@ -81,12 +86,14 @@ class Settings:
     rerun: Rerun = Rerun.always
     resume: str | None = None  # the id of a sweep that goes on: its jobs keep their numbers
     timeout: float | None = None  # seconds from the call of `run`
+    grace: float = 10.0  # seconds from the interrupt, at the time limit or by a signal, to the kill
     figure_formats: list[str] = field(default_factory=lambda: ["png"])
     figure_data: bool = False  # keep what matplotlib's figures plot, as CSV beside them
     untracked: list[str] = field(default_factory=list)  # parameters left out of the digest: params.device
     verify: Verify = Verify.once
     redefine: list[str] = field(default_factory=list)  # variants that may change: params/fast
     observe_inputs: bool = True  # note every file that the experiment opens
+    on_error: OnError = OnError["continue"]  # in a sweep
     on_taint: OnTaint = OnTaint.mark
     seed_globals: bool = True  # seed random, numpy.random, torch, tensorflow
     note: str = ""

@@ -47,7 +47,8 @@ class Room:
 VALUES = words("errors trial")
 CORE = VALUES | words("folder identity")
 LAUNCHER = words(
-    "expect gate launch closing settle claim agreement patience settings recipe request display audit"
+    "expect gate launch closing settle claim agreement patience settings recipe request display audit "
+    "attesting leftovers signals environments trash garbage"
 )  # the story of a trial, a page for each part of it
 
 # The table of the design, section 4. The longest name that a module's own begins with is its room:
@@ -73,7 +74,7 @@ ROOMS = {
     "capture.environment": Room(ours=CORE, inner=words("threadpoolctl")),
     "capture.inputs": Room(ours=CORE),
     "notebook": Room(ours=CORE | words("expect telling"), doors=words("nbformat")),
-    "notebook.execute": Room(ours=CORE | words("notebook"), doors=words("nbclient nbformat")),
+    "notebook.execute": Room(ours=CORE | words("notebook signals"), doors=words("nbclient nbformat")),
     "notebook.kernels": Room(ours=CORE | words("notebook"), doors=words("jupyter_client traitlets")),
     # the page of several trials is jinja's alone: nbconvert is for notebooks
     "notebook.together": Room(
@@ -96,9 +97,11 @@ ROOMS = {
     "admission": Room(ours=words("errors settings")),
     "patience": Room(ours=words("errors")),
     "agreement": Room(ours=CORE | words("gate capture store settings patience")),
-    "claim": Room(ours=VALUES | words("gate settle store")),
-    "gate": Room(ours=CORE | words("admission capture store settings settle patience")),
-    "closing": Room(ours=CORE | words("expect capture store notebook settings stamp patience")),
+    "signals": Room(),
+    "leftovers": Room(ours=words("folder")),
+    "claim": Room(ours=VALUES | words("gate patience settings settle store")),
+    "gate": Room(ours=CORE | words("admission capture store settings settle patience garbage")),
+    "closing": Room(ours=CORE | words("expect capture store notebook settings stamp patience leftovers")),
     "settle": Room(ours=CORE | words("capture store closing settings")),
     "request": Room(ours=words("settings trial")),
     "display": Room(ours=words("gate request trial")),
@@ -107,7 +110,10 @@ ROOMS = {
     "finding": Room(ours=CORE | words("capture settle store")),
     # the public interface: it reads, and brings along neither Hydra nor Jupyter
     "reading": Room(ours=CORE | words("finding frame store telling where"), inner=words("pandas")),
-    "audit": Room(ours=CORE | words("attesting capture labels store")),
+    "environments": Room(ours=CORE),
+    "trash": Room(ours=CORE | words("store")),
+    "garbage": Room(ours=CORE | words("trash capture store")),
+    "audit": Room(ours=CORE | words("attesting environments trash capture labels store")),
     "recipe": Room(ours=CORE | words("capture store")),
     # what runs the record again: on the launcher, beside Hydra
     "again": Room(
@@ -115,7 +121,7 @@ ROOMS = {
     ),
     "launch": Room(ours=CORE | LAUNCHER | words("capture notebook store")),
     "app": Room(
-        ours=VALUES | words("agreement expect identity launch gate settings request display"),
+        ours=VALUES | words("agreement claim expect identity launch gate settings request display signals"),
         doors=words("hydra omegaconf"),
     ),
     # yaml is the parser of omegaconf, whose errors are told

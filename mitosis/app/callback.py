@@ -15,7 +15,7 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mitosis import gate, launch
+from mitosis import gate, launch, signals
 from mitosis.app import config as configuration
 from mitosis.app import engine, launchers, optimize, pinning, state, sweeping
 from mitosis.errors import ConfigurationRefused, InternalError, MitosisError, VariantRedefined
@@ -83,6 +83,7 @@ class Gate(Callback):
         job_return.hydra_cfg = None
 
     def _check(self, config: DictConfig, multirun: bool) -> None:
+        signals.stop_if_heard()
         driver = state.invocation()
         if driver is None:
             sys.exit("mitosis was not started by its own command: use `python -m mitosis`")

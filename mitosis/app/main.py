@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from mitosis import gate, launch
+from mitosis import gate, launch, signals
 from mitosis.app import config as configuration
 from mitosis.app import inner, state
 from mitosis.display import Display
@@ -75,7 +75,10 @@ def run(argv: Sequence[str], display: Display) -> int:
     configuration.register(name)
     os.chdir(repository)
     inner.tell_broken_files(invocation.own_file, conf)
-    code = _hydra(rest, conf)
+    with signals.as_interrupts():
+        code = _hydra(rest, conf)
+    if signals.heard():
+        code = INTERRUPTED
     if invocation.error is not None:
         raise invocation.error
     if invocation.verdict is None:

@@ -10,8 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from mitosis import agreement, launch
+from mitosis import agreement, claim, launch, signals
 from mitosis.app import compose, objective, optimize, state
+from mitosis.app.callback import settings_of
 from mitosis.errors import InternalError, JobTaken, MitosisError, StoreUnseen
 from mitosis.gate import Verdict
 from mitosis.trial import Status, Trial
@@ -39,6 +40,7 @@ def task(config: DictConfig) -> objective.Value:
         raise GateMissing(
             "the gate of mitosis was removed (hydra.callbacks.mitosis): nothing runs without it"
         )
+    signals.stop_if_heard()
     driver = state.invocation()
     if driver is None:
         os.environ.update(verdict.variables)  # before anything here reads them
@@ -53,7 +55,7 @@ def task(config: DictConfig) -> objective.Value:
     if driver is not None:
         if verdict.sweep is None:  # the trials of a sweep are counted in the store: 10,000 need no memory
             driver.trials.append(trial)
-        if trial.status is Status.INTERRUPTED:
+        if trial.status is Status.INTERRUPTED or signals.heard():
             raise KeyboardInterrupt  # ends the sweep; in a worker only this one job is over
     main, metrics = (trial.outcome.main, trial.outcome.metrics) if trial.outcome else (None, {})
     return objective.value(trial.status, main, metrics, optimize.objectives(config))
@@ -65,6 +67,8 @@ def _trial(verdict: Verdict, config: DictConfig, hydra: DictConfig, job: int | N
     try:
         if driver is None:
             agreement.check(verdict)
+        if claim.stopped(verdict, settings_of(config)):
+            return None  # it is not begun, and the table of outcomes says so
         request = compose.request(config, hydra, job)
         return launch.run_trial(verdict, request, state.display())
     except (JobTaken, StoreUnseen):

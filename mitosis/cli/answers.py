@@ -50,6 +50,7 @@ def line(summary: Summary) -> dict[str, Any]:
         "note": summary.note,
         "tags": list(summary.tags),
         "expectation": summary.expectation or None,
+        "removed": summary.removed,
     }
 
 

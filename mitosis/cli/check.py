@@ -28,7 +28,7 @@ def command(rebuild: bool, merge: Path | None, as_json: bool, url: str | None) -
     Dead trials are closed and folders without a row are brought in. Exit code 0: clean; 2: damage.
     """
     address = locate.url_of(url)
-    root = _root(address)
+    root = locate.root_or_guess(address)
     if rebuild:
         database = Path((address or "").removeprefix("sqlite:///"))
         if not address or "://" in address.removeprefix("sqlite:///"):
@@ -49,18 +49,6 @@ def command(rebuild: bool, merge: Path | None, as_json: bool, url: str | None) -
     else:
         _tell(found)
     return DAMAGED if found.damage else 0
-
-
-def _root(address: str | None) -> Path:
-    left = locate.root_of(address) if address else None
-    if left is not None:
-        return Path(left)
-    if address and address.startswith("sqlite:///"):
-        return Path(address.removeprefix("sqlite:///")).parent
-    top = locate.repository()
-    if top is None:
-        raise Refused("no root of trials was found", "run this in the repository of your experiments")
-    return top / "trials"
 
 
 def _progress(number: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mitosis.errors import TrialNotFound
+from mitosis.errors import Refused, TrialNotFound
 from mitosis.finding import existing, project, repository, root_of, url_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,19 @@ __all__ = ["opened", "project", "repository", "required", "root_of", "store_opti
 store_option = click.option(
     "--store", "url", metavar="URL", help="The store; default: that of the last run here."
 )
+
+
+def root_or_guess(address: str | None) -> Path:
+    """The root of the store at `address`: of the last run, else the store's directory, else trials/."""
+    left = root_of(address) if address else None
+    if left is not None:
+        return Path(left)
+    if address and address.startswith("sqlite:///"):
+        return Path(address.removeprefix("sqlite:///")).parent
+    top = repository()
+    if top is None:
+        raise Refused("no root of trials was found", "run this in the repository of your experiments")
+    return top / "trials"
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ _FORMATS = ("as_json", "as_csv", "parquet", "watch")
 
 @click.command()
 @select.options
+@click.option("--all", "removed", is_flag=True, help="Those in the trash too, marked by x.")
 @click.option("--columns", metavar="KEYS", help="These instead: id,params.dt,metrics.loss,started.")
 @click.option("--group-by", "by", metavar="KEYS", help="Count instead, by: status,params.dt,variant.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
@@ -173,7 +174,7 @@ def _numbers(found: Sequence[Summary], name: str) -> bool:
 def _cell(trial: Summary, name: str, short: dict[str, dict[str, str]]) -> tables.Cell:
     """A value as it stands in the table."""
     if name == "":
-        return "!" if trial.taints else ""
+        return ("x" if trial.removed else "") + ("!" if trial.taints else "")
     if name in ("took", "started"):
         return text.seconds(trial.seconds) if name == "took" else text.local(trial.started_at)
     value = frame.reader(name)(trial)

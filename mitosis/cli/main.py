@@ -34,6 +34,9 @@ COMMANDS = {
     "bisect": "the first commit between two trials at which a number leaves its tolerance",
     "reproduce": "run a trial's recorded recipe again and compare what comes out",
     "noise": "how much a trial's number varies by chance, with one seed and with several",
+    "rm": "move trials into the trash",
+    "restore": "bring trials back out of the trash",
+    "gc": "delete what nothing needs any more: old checkouts, old trash, leftovers",
     "rerun": "run a trial's parameters and seed again, with today's code",
 }
 """The commands and the line that `--help` gives each; `mitosis.cli.NAME` holds `command`."""

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from mitosis import gate, identity, launch
+from mitosis import gate, identity, launch, signals
 from mitosis.cli import answers, locate
 from mitosis.cli.terminal import Terminal
 from mitosis.errors import ConfigurationRefused, TrialNotFound
@@ -41,7 +41,8 @@ def command(trial: str, as_json: bool, url: str | None) -> int:
     os.chdir(top)
     settings = _settings(found, address)
     verdict = gate.check(top, settings)
-    new = launch.run_trial(verdict, _request(found, settings), Terminal(quiet_stdout=as_json))
+    with signals.as_interrupts():
+        new = launch.run_trial(verdict, _request(found, settings), Terminal(quiet_stdout=as_json))
     if as_json:
         with gate.open_store(verdict.store) as store:
             answers.emit(answers.whole(new, store.environment(new.spec.environment)))

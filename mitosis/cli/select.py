@@ -96,6 +96,7 @@ def query(values: Mapping[str, Any]) -> Query:
         until=_moment(values.get("until"), "--until"),
         tags=tuple(values.get("tags") or ()),
         where=where.parse(values["where"]) if values.get("where") is not None else None,
+        removed=bool(values.get("removed")),
         sort=_column(values.get("sort") or "-started_at"),
         limit=_limit(values),
     )

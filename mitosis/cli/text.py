@@ -47,6 +47,16 @@ def seconds(value: float | None) -> str:
     return telling.duration(value) or "-"
 
 
+def size(count: int) -> str:
+    """A number of bytes as people say it: `512 B`, `1.3 MB`."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
 def local(iso: str | None) -> str:
     """A time of the record in the reader's own zone, to the minute; `-` where there is none."""
     return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M") if iso else "-"

@@ -30,35 +30,18 @@ import os
 import select
 import shutil
 import signal
-import site
 import socket
-import sysconfig
 import threading
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 _KERNEL = "ipykernel.kernelapp"
-NEEDED = (
-    "IPython.core.completerlib",
-    "IPython.core.debugger",
-    "IPython.core.logger",
-    "IPython.core.oinspect",
-    "IPython.extensions.storemagic",
-    "faulthandler",
-    "ipykernel.debugger",
-    "ipykernel.ipkernel",
-    _KERNEL,
-    "mitosis.kernel.guard",
-    "pdb",
-    "runpy",
-    "tornado.platform.asyncio",
-)
-"""What a kernel of a trial has imported before any code of the user's; here, it is imported once for all."""
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
+_END_SECONDS = 2.0  # for what kernels have started to end; what the system cannot end is left to it
 _HIGH = 200  # file descriptors from here on are out of the way of those that a kernel opens itself
 
 
@@ -86,6 +69,18 @@ def end_with(parent: int, number: int) -> bool:
     return True
 
 
+def adopt_orphans() -> None:
+    """Let processes below this one whose parent ends become this one's children, not those of init.
+
+    Server and kernels do so: when a kernel ends, what it has started comes to the server, in whatever
+    session it is, and cannot run on unseen.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 class Server:
     """The kernels of one launcher, and the sockets to it."""
 
@@ -98,7 +93,7 @@ class Server:
         self.bell, bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK) if hasattr(os, "pipe2") else os.pipe()
         os.set_blocking(bell, False)
         os.set_blocking(self.bell, False)
-        self.descriptors = [self.bell, bell]
+        self.descriptors = [self.bell, bell, _held(directory)]
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         heard = {signal.SIGCHLD: lambda *_: None, signal.SIGTERM: lambda *_: self.end()}
         self.handlers = {number: signal.signal(number, handler) for number, handler in heard.items()}
@@ -126,11 +121,27 @@ class Server:
         """Kill what is left, remove the directory and end; the answer to SIGTERM at any time."""
         for pid in self.lifelines:
             _kill(pid, signal.SIGKILL)
+        self.lifelines.clear()
+        deadline = time.monotonic() + _END_SECONDS
+        with contextlib.suppress(ChildProcessError):  # raised when none is left
+            while time.monotonic() < deadline:
+                self._end_orphans()
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    time.sleep(0.002)
         shutil.rmtree(self.directory, ignore_errors=True)
         os._exit(0)
 
+    def _end_orphans(self) -> None:
+        """Kill what a kernel that has ended leaves behind; where it had children, they come here next."""
+        me = os.getpid()
+        with contextlib.suppress(OSError):
+            known = Path(f"/proc/{me}/task/{me}/children").read_text().split()
+            for pid in {int(word) for word in known} - set(self.lifelines):
+                _kill(pid, signal.SIGKILL)
+
     def _bury(self) -> None:
-        """Wait for those that have ended, and say how they did."""
+        """Wait for those that have ended, and say how they did once nothing of theirs runs on."""
+        ended = []
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -139,8 +150,12 @@ class Server:
                 _kill(pid, signal.SIGKILL)  # what it has started ends with it
                 lifeline = self.lifelines.pop(pid, None)
                 if lifeline is not None:
-                    _say(lifeline, str(os.waitstatus_to_exitcode(status)))
-                    lifeline.close()
+                    ended.append((lifeline, status))
+
+        self._end_orphans()
+        for lifeline, status in ended:
+            _say(lifeline, str(os.waitstatus_to_exitcode(status)))
+            lifeline.close()
 
     def _signal(self, pid: int, lifeline: socket.socket) -> None:
         """Pass signals on to a kernel; it is killed when nobody holds the other end any more."""
@@ -193,6 +208,7 @@ class Server:
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
         if not end_with(server, signal.SIGKILL):
             os._exit(1)
+        adopt_orphans()
         high = fcntl.fcntl(gate, fcntl.F_DUPFD_CLOEXEC, _HIGH)
         for each in (lifeline, self.control, *self.lifelines.values()):
             if each is not None:
@@ -202,6 +218,14 @@ class Server:
         if not order.fork:
             _execute(order, self.environ)
         return Order(order.argv, order.cwd, order.pycache, True, high)
+
+
+def _held(directory: str) -> int:
+    """A descriptor whose lock says, while it is open, that the directory is used."""
+    descriptor = os.open(f"{directory}/lock", os.O_RDWR | os.O_CREAT, 0o600)
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
 
 
 def _say(lifeline: socket.socket, line: str) -> None:
@@ -284,56 +308,6 @@ def _renew() -> None:
         main._set_native_id()
 
 
-def _import(preload: Sequence[str]) -> str:
-    """Import what kernels need and what the user wants in all of them; returns why that cannot be."""
-    for name in NEEDED:
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name or name == _KERNEL:  # other versions of IPython are laid out differently
-                raise
-    # the first cell compiles the regular expressions of Python's tokenizer, which are kept
-    importlib.import_module("IPython.core.inputtransformer2").TransformerManager().transform_cell("x = 1\n")
-    if not preload:
-        return ""
-    # as ipykernel sets it before any cell can import matplotlib
-    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    before = set(sys.modules)
-    for name in preload:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # a module may raise anything
-            return f"mitosis.preload: {name} cannot be imported ({type(error).__name__}: {error})"
-        changing = [m for m in set(sys.modules) - before if not _installed(sys.modules[m])]
-        if changing:
-            return f"mitosis.preload: {name} is, or imports, code that is not installed: {min(changing)}"
-        if _threads() > 1:
-            return f"mitosis.preload: {name} starts threads, which a forked kernel would not have"
-    return ""
-
-
-def _installed(module: Any) -> bool:
-    """Is the module Python's or of an installed package, and no code that may change from trial to trial."""
-    homes = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    homes += [*site.getsitepackages(), site.getusersitepackages()]
-    origin = getattr(getattr(module, "__spec__", None), "origin", None)
-    if not isinstance(origin, str) or not origin.startswith(os.sep):
-        return True  # built in, frozen, or a namespace
-    real = os.path.realpath(origin)
-    return any(real.startswith(os.path.realpath(home) + os.sep) for home in homes)
-
-
-def _threads() -> int:
-    """How many threads there are when a fork has been: libraries that can be forked (OpenBLAS) end theirs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # what it warns of is looked for here
-        pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - pathlib is not otherwise needed here
-
-
 def main(arguments: Sequence[str]) -> Order:
     """Serve; returns in each child, with what it is to become.
 
@@ -345,8 +319,9 @@ def main(arguments: Sequence[str]) -> Order:
     server = Server(socket.socket(fileno=int(control)), directory, environ)
     if int(launcher) and not end_with(int(launcher), signal.SIGTERM):
         server.end()
+    adopt_orphans()
     if kind == "fork":
-        server.refusal = _import(preload)
+        server.refusal = importlib.import_module("mitosis.kernel.preload").load(preload)
         gc.collect()
         gc.freeze()
     return server.serve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -48,6 +49,7 @@ def begin(options: str) -> None:
     global _watch
     given = json.loads(options)
     _watch = _Watch(folder=Path(given["folder"]))
+    _say_who(_watch.folder, given.get("trial", ""))
     _prefer(given["source_roots"])
     own = [given["tree"], given.get("repository", ""), *given["source_roots"]]
     relay.begin(given["folder"])
@@ -71,6 +73,14 @@ def begin(options: str) -> None:
         notes.add(
             "unobserved", "the files that the experiment reads were not observed", "mitosis.observe_inputs"
         )
+
+
+def _say_who(folder: Path, trial: str) -> None:
+    """Leave word of this process, and mark what it starts, for who has to clear up after us all."""
+    os.environ["MITOSIS_TRIAL"] = trial
+    with contextlib.suppress(OSError, IndexError):
+        began = int(Path("/proc/self/stat").read_text(errors="replace").rpartition(")")[2].split()[19])
+        (folder / ".kernel.json").write_text(json.dumps({"pid": os.getpid(), "started": began}))
 
 
 def _shell() -> Any:
@@ -285,8 +295,13 @@ def _write(outcome: dict[str, Any]) -> None:
 def _replace(path: Path, content: bytes) -> None:
     """Write by temporary file and rename, so that what exists is whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise

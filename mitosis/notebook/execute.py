@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from nbclient.client import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat.v4 import new_output
 
+from mitosis import signals
 from mitosis.errors import InternalError
 from mitosis.folder import write_atomic
 from mitosis.notebook import kernels, streams
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 SAVE_SECONDS = 2.0  # at most this much output is ever unsaved
+UNHEARD_SECONDS = 300  # for output that is still on its way when the experiment has ended
 BEAT_SECONDS = 10.0  # between two heartbeats
-GRACE_SECONDS = 10.0  # from the interrupt to the kill
 
 
 class Ended(Enum):
@@ -49,6 +50,7 @@ class Execution:
 
     ended: Ended
     reason: str = ""
+    broken: str = ""  # why what the experiment gave could not be written; '' where it could
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Job:
     guard: str  # JSON for kernel.guard.begin
     call: Callable[[bool], str]  # source of the call, the seed by keyword or not
     timeout: float | None = None  # seconds from the call of the experiment
+    grace: float = 10.0  # seconds from an interrupt to the kill
     manner: Manner = field(default_factory=Manner)  # how the kernel is started
     beat: Callable[[], None] = lambda: None  # says that the trial is alive; may be slow
     stream: Callable[[str, str], None] = field(default=lambda _name, _text: None)  # (stdout | stderr, text)
@@ -71,6 +74,7 @@ class _Client(NotebookClient):  # type: ignore[misc]
     """nbclient's executor that hands on and merges what arrives as a stream, at bounded cost."""
 
     job: Job
+    write: Callable[[str, str], None]
     changed = True  # since the notebook was saved
     clear_before_next_output: bool
 
@@ -79,7 +83,7 @@ class _Client(NotebookClient):  # type: ignore[misc]
         if msg["msg_type"] != "stream":
             return super().output(outs, msg, display_id, cell_index)
         name, text = msg["content"]["name"], msg["content"]["text"]
-        self.job.stream(name, text)
+        self.write(name, text)
         if self.clear_before_next_output:
             outs[:] = []
             self.clear_display_id_mapping(cell_index)
@@ -97,14 +101,22 @@ class _Runner:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.client = _Client(job.notebook, allow_errors=False, record_timing=False)
-        self.client.job = job
+        self.client = _Client(
+            job.notebook, allow_errors=False, record_timing=False, iopub_timeout=UNHEARD_SECONDS
+        )
+        self.client.job, self.client.write = job, self._stream
         self.kernel: kernels.Kernel | None = None
         self.interrupts = 0
         self.timed_out = False
+        self.broken = ""
         self.task: asyncio.Task[Any] | None = None
 
     async def run(self) -> Execution:
+        """The whole execution; what could not be written stands in `broken`."""
+        execution = await self._run()
+        return replace(execution, broken=self.broken)
+
+    async def _run(self) -> Execution:
         self.task = asyncio.current_task()
         try:
             with self._signals():
@@ -167,7 +179,7 @@ class _Runner:
         await asyncio.sleep(self.job.timeout)
         self.timed_out = True
         await self.kernel.interrupt()
-        await asyncio.sleep(GRACE_SECONDS)
+        await asyncio.sleep(self.job.grace)
         await self.kernel.kill()
 
     async def _plan(self, cell: Any) -> str:
@@ -226,8 +238,25 @@ class _Runner:
                 self.save()
 
     def save(self) -> None:
-        """Write the notebook as it is now."""
-        write_atomic(self.job.path, nbformat.writes(self.job.notebook).encode())
+        """Write the notebook as it is now; where that cannot be, the experiment is ended."""
+        try:
+            write_atomic(self.job.path, nbformat.writes(self.job.notebook).encode())
+        except OSError as error:
+            self._break(self.job.path, error)
+
+    def _stream(self, name: str, text: str) -> None:
+        try:
+            self.job.stream(name, text)
+        except OSError as error:
+            self._break(self.job.log, error)
+
+    def _break(self, path: Path, error: OSError) -> None:
+        """What the experiment gives cannot be kept: there is no sense in letting it run on."""
+        if self.broken:
+            return
+        self.broken = f"{path} cannot be written: {error.strerror or error}"
+        if self.kernel is not None:
+            self._background = asyncio.ensure_future(self._interrupt_then_kill(self.kernel))
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -236,20 +265,23 @@ class _Runner:
             yield  # only the main thread hears signals
             return
         loop = asyncio.get_running_loop()
-        heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {s: signal.getsignal(s) for s in heard}
-        for number in heard:
+        before = {s: signal.getsignal(s) for s in signals.HEARD}
+        for number in signals.HEARD:
             if before[number] is not signal.SIG_IGN:  # nohup stays nohup
                 loop.add_signal_handler(number, self._interrupt)
         try:
+            if signals.heard():  # before there was anything to interrupt
+                self._interrupt(signals.heard())
             yield
         finally:
-            for number in heard:
+            for number in signals.HEARD:
                 if before[number] is not signal.SIG_IGN:
                     loop.remove_signal_handler(number)
                     signal.signal(number, before[number])
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, before: int = 0) -> None:
+        if not before:
+            signals.note()
         self.interrupts += 1
         if self.kernel is None:
             if self.task is not None:
@@ -261,7 +293,7 @@ class _Runner:
 
     async def _interrupt_then_kill(self, kernel: kernels.Kernel) -> None:
         await kernel.interrupt()
-        await asyncio.sleep(GRACE_SECONDS)
+        await asyncio.sleep(self.job.grace)
         await kernel.kill()
 
 

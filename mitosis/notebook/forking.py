@@ -79,6 +79,7 @@ class Server:
         self._names = itertools.count(1)
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair()
+        self._hold = _held(self.directory)
         # the signal at its parent's end is for the end of the thread that started it
         parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
         kind = "fork" if manner.fork else "fresh"
@@ -139,6 +140,9 @@ class Server:
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
+        if self._hold >= 0:  # the server has its own
+            os.close(self._hold)
+            self._hold = -1
 
     def stop(self) -> None:
         """End it and its kernels now."""
@@ -313,6 +317,16 @@ def _stderr() -> int:
     except OSError:
         return subprocess.DEVNULL
     return 2
+
+
+def _held(directory: Path) -> int:
+    """A descriptor of the file `lock` in the directory, locked as long as any process has it open."""
+    import fcntl
+
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
 
 
 def _private() -> Path:

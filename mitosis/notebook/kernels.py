@@ -109,6 +109,7 @@ class Kernel:
     manager: AsyncKernelManager
     client: Any  # AsyncKernelClient
     process: Process
+    oom_kills: int = 0  # of the whole system, when the kernel was started
 
     async def alive(self) -> bool:
         """Is the kernel's process still there."""
@@ -125,7 +126,20 @@ class Kernel:
     async def cause_of_death(self) -> str:
         """How the process ended: `signal SIGSEGV`, `exit code 3`; '' where it has not."""
         code = self.process.poll()
+        if self.process.orphaned:
+            return "signal SIGKILL: the fork server of the kernels was killed, and the kernel with it"
+        if code == -signal.SIGKILL and _oom_kills() > self.oom_kills:
+            return f"{ended(code)}; the system ran out of memory meanwhile and killed what needs most of it"
         return "" if code is None else ended(code)
+
+
+def _oom_kills() -> int:
+    """How many processes the system has killed for want of memory since it was started; 0 where unknown."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 @contextlib.asynccontextmanager
@@ -140,7 +154,7 @@ async def started(cwd: Path, manner: Manner | None = None) -> AsyncIterator[Kern
     seat = forking.seat(cwd, manner)
     try:
         await seat.process.born()
-        kernel = Kernel(_manager(seat), None, seat.process)
+        kernel = Kernel(_manager(seat), None, seat.process, _oom_kills())
         # beside the wait for the kernel, because Jupyter's own start sleeps for 10 ms
         starting = asyncio.ensure_future(
             kernel.manager.start_kernel(cwd=str(cwd), process=seat.process, manner=manner)

@@ -29,6 +29,7 @@ class Process:
         self._server = server
         self._heard = b""
         self._refusal = ""
+        self.orphaned = False  # the fork server ended first
         lifeline.setblocking(False)
 
     def poll(self) -> int | None:
@@ -60,6 +61,7 @@ class Process:
     def _orphaned(self) -> None:
         """The server is gone; the system killed its kernels with it, but not what they had started."""
         self.returncode = -signal.SIGKILL
+        self.orphaned = True
         if self.pid is not None:
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)

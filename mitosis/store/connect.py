@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import weakref
@@ -12,16 +13,18 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from mitosis.errors import StoreAway, StoreRefused
+from mitosis.store import place
 from mitosis.store.address import Address
 
 BUSY_SECONDS = 60.0
+TOLD_SECONDS = 10.0  # of waiting, until the user is told for whom
 SCHEMA_NAME = "mitosis"
 """PostgreSQL keeps the tables in a schema of this name, apart from others in the same database."""
 
-_WRITES = "mitosis_writes"
+_WRITES, _FILE = "mitosis_writes", "mitosis_file"
 
 
 def make_engine(address: Address, create: bool = False, foreign_keys: bool = True) -> Engine:
@@ -51,7 +54,7 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
     # isolation_level None: sqlite3 begins no transaction by itself, `_begin` does
     file = f"file:{quote(bytes(path))}?mode={mode}"
     return sqlite3.connect(
-        file, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        file, uri=True, timeout=TOLD_SECONDS, isolation_level=None, check_same_thread=False
     )
 
 
@@ -117,7 +120,23 @@ def _choose_schema(connection: Any, _record: object) -> None:
 def _begin(connection: Connection) -> None:
     """A transaction that will write asks for the lock at once: one that asks later can only fail."""
     writes = connection.get_execution_options().get(_WRITES)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if not writes:
+        connection.exec_driver_sql("BEGIN")
+        return
+    path = connection.get_execution_options().get(_FILE)
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError as error:
+        if "locked" not in str(error.orig) or path is None:
+            raise
+        who = place.holder(path) or "another process"
+        left = BUSY_SECONDS - TOLD_SECONDS
+        # the logger's own way to stderr where nobody has set one up
+        logging.getLogger("mitosis").warning(
+            "the store %s is locked by %s; waiting %.0f s more", path, who, left
+        )
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(left * 1000)}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @contextmanager
@@ -128,7 +147,8 @@ def transaction(engine: Engine, address: Address, write: bool = False) -> Iterat
     as it is.
     """
     try:
-        with engine.connect().execution_options(**{_WRITES: write}) as connection, connection.begin():
+        options = {_WRITES: write, _FILE: address.path}
+        with engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
     except IntegrityError:
         raise
@@ -166,10 +186,13 @@ def _server(address: Address, said: str, state: str | None) -> tuple[str, str]:
 
 def _sqlite(path: Path, said: str) -> tuple[str, str]:
     """What happened, and what to do, by SQLite's own words (https://www.sqlite.org/rescode.html)."""
+    who = "another process"
+    if "locked" in said:
+        who = place.holder(path) or who
     known = {
         "database is locked": (
-            f"the store {path} was kept locked by another process for {BUSY_SECONDS:.0f} s",
-            "wait until that process ends, or see who holds it: fuser -v FILE",
+            f"the store {path} was kept locked for {BUSY_SECONDS:.0f} s by {who}",
+            "wait until that process ends, or end it",
         ),
         "locking protocol": (
             f"the file system of the store {path} does not lock files as SQLite needs",

@@ -180,7 +180,8 @@ def end(connection: Connection, trial: str, outcome: Outcome) -> bool:
     ).first()
     if row is None:
         raise TrialNotFound(f"the store has no trial {trial} that could end", "bring it in: mitosis check")
-    if Status(row.status).final:
+    lost = row.status == Status.LOST.value and outcome.status is not Status.LOST
+    if Status(row.status).final and not lost:  # a launcher that comes back knows what became of its trial
         return False
     # the first trial to file a list is waited for by the others: one order, so that none waits in a ring
     lists = sorted(

@@ -14,19 +14,29 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select, update
 
 from mitosis.errors import StoreRefused
-from mitosis.store import groups, load, query, record, schema, setup, short, sweeps, variants
+from mitosis.store import groups, load, place, query, record, schema, setup, short, sweeps, variants
 from mitosis.store.address import Address, display_url, password_in, read
+from mitosis.store.afterwards import Afterwards
 from mitosis.store.connect import Presence, make_engine, transaction
 from mitosis.store.digests import DigestCache
 from mitosis.store.rows import project_id
 from mitosis.store.values import Group, Query, SweepRecord, SweepState, VariantUse
-from mitosis.trial import JSON, Attestation, Outcome, Status, Summary, Trial, TrialSpec, Variant, utc_now
+from mitosis.trial import (
+    JSON,
+    Outcome,
+    Status,
+    Summary,
+    Trial,
+    TrialSpec,
+    Variant,
+    utc_now,
+)
 from mitosis.where import Key, Where
 
 __all__ = ["Query", "Store", "SweepRecord", "VariantUse", "display_url", "password_in"]
 
 
-class Store:
+class Store(Afterwards):
     """Trials in a database; made by `open` or `existing`.
 
     It may be pickled and survives a fork: connections are opened where they are used, one for each
@@ -49,6 +59,8 @@ class Store:
         made.
         """
         store = cls(read(url))
+        if store._address.path is not None:
+            place.check(store._address.path)
         setup.prepare(store._own_engine(), store._address, setup.Plan())
         return store
 
@@ -56,6 +68,8 @@ class Store:
     def existing(cls, url: str | Path) -> Store | None:
         """As `open`, but makes nothing: None where there is no file, an empty one, or no tables."""
         store = cls(read(url))
+        if store._address.path is not None:
+            place.check(store._address.path)
         engine, plan = store._own_engine(), setup.Plan()
         found = setup.stamp(engine, store._address) if setup.is_there(store._address) else None
         if found is not None and found != plan.head:
@@ -194,26 +208,6 @@ class Store:
         with self._transaction(write=True) as connection:
             return record.label(connection, trial, add, remove, note)
 
-    def attest(self, trial: str, found: Attestation) -> None:
-        """Add to a finished trial what was found out about it; the time is the store's.
-
-        Raises TrialNotFound where the store does not know the id.
-        """
-        with self._transaction(write=True) as connection:
-            record.attest(connection, trial, found)
-
-    def keep_attestations(self, trial: str, found: Sequence[Attestation]) -> int:
-        """File what a folder tells, with its own times, as far as it is new; returns how many were.
-
-        Raises TrialNotFound where the store does not know the id.
-        """
-        with self._transaction(write=True) as connection:
-            known = load.attestations(connection, trial)
-            new = [attestation for attestation in found if attestation not in known]
-            for attestation in new:
-                record.attest(connection, trial, attestation, schema.micros(attestation.made_at))
-        return len(new)
-
     # -- reading ---------------------------------------------------------------------------------
 
     def now(self) -> str:
@@ -252,11 +246,6 @@ class Store:
         """
         with self._transaction() as connection:
             return load.trials(connection, [load.named(connection, name, project)])[0]
-
-    def attestations(self, trial: str) -> list[Attestation]:
-        """What was found out about the trial with that id after it had ended, oldest first."""
-        with self._transaction() as connection:
-            return load.attestations(connection, trial)
 
     def find(self, question: Query) -> list[Summary]:
         """A page of trials, newest first unless it says otherwise; raises Refused for an unknown `sort`."""

@@ -1,0 +1,101 @@
+"""What SIGINT, SIGTERM and SIGHUP mean to a launcher, wherever it is when they come."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""A scheduler that pre-empts sends SIGTERM, a terminal that is closed SIGHUP: both are as one Ctrl-C."""
+
+_DELICATE = (f"{os.sep}omegaconf{os.sep}", "config_loader_impl.py", "defaults_list.py", "override_parser")
+_PATIENCE = 3  # the first ends the experiment, the second its kernel, the third the writing of the record
+
+_count = 0
+_whole = False  # is the invocation over at a signal, not only a trial
+
+
+def heard() -> int:
+    """How many of the signals have come in this invocation; in a worker, in this trial."""
+    return _count
+
+
+def note() -> None:
+    """One more has come, to a handler that is not of this module."""
+    global _count
+    _count += 1
+
+
+@contextlib.contextmanager
+def as_interrupts() -> Iterator[None]:
+    """Each of the signals raises KeyboardInterrupt, as Ctrl-C does; for a whole invocation."""
+    global _count, _whole
+    _count, _whole = 0, True
+    try:
+        with _handled(_interrupt):
+            yield
+    finally:
+        _whole = False
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """The signals are counted and raise nothing: what is begun, a trial and its record, is brought to an end.
+
+    The third one raises KeyboardInterrupt all the same. What is executed meanwhile may handle them itself.
+    """
+    global _count
+    if not _whole:
+        _count = 0
+    with _handled(_hold):
+        yield
+
+
+def _interrupt(_number: int, frame: FrameType | None) -> None:
+    note()
+    if _count > 1 or not _delicate(frame):
+        raise KeyboardInterrupt
+
+
+def _delicate(frame: FrameType | None) -> bool:
+    """Whether code runs that an exception from nowhere leaves half done; `stop_if_heard` comes soon after."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith("<frozen importlib") or any(part in name for part in _DELICATE):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def stop_if_heard() -> None:
+    """Raise KeyboardInterrupt where a signal has come that could not do so at once."""
+    if _whole and _count:
+        raise KeyboardInterrupt
+
+
+def _hold(_number: int, _frame: FrameType | None) -> None:
+    note()
+    if _count >= _PATIENCE:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _handled(handler: Any) -> Iterator[None]:
+    """Only the main thread hears signals; one that is ignored (nohup) stays so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in HEARD}
+    ours = [number for number in HEARD if before[number] not in (signal.SIG_IGN, None)]
+    for number in ours:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])

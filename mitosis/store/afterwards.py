@@ -1,0 +1,64 @@
+"""What the store is told of trials after they have ended: attestations, removals, and who refers to whom."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from sqlalchemy import Connection
+
+from mitosis.store import load, record, removal, schema
+from mitosis.trial import Attestation, Remark
+
+
+class Afterwards(ABC):
+    """The part of `store.Store` that speaks of trials that are over."""
+
+    @abstractmethod
+    def _transaction(self, write: bool = False) -> AbstractContextManager[Connection]:
+        """One transaction."""
+
+    def attest(self, trial: str, found: Attestation) -> None:
+        """Add to a finished trial what was found out about it; the time is the store's.
+
+        Raises TrialNotFound where the store does not know the id.
+        """
+        with self._transaction(write=True) as connection:
+            record.attest(connection, trial, found)
+
+    def keep_attestations(self, trial: str, found: Sequence[Attestation]) -> int:
+        """File what a folder tells, with its own times, as far as it is new; returns how many were.
+
+        Raises TrialNotFound where the store does not know the id.
+        """
+        with self._transaction(write=True) as connection:
+            known = load.attestations(connection, trial)
+            new = [attestation for attestation in found if attestation not in known]
+            for attestation in new:
+                record.attest(connection, trial, attestation, schema.micros(attestation.made_at))
+        return len(new)
+
+    def mark_removed(self, trial: str, folder: str, at: str | None = None) -> bool:
+        """Say that the trial lies in the trash, at `folder`, since `at` (default: now).
+
+        Returns whether that was new. Raises TrialNotFound.
+        """
+        with self._transaction(write=True) as connection:
+            when = None if at is None else schema.micros(at)
+            return removal.mark(connection, trial, True, folder, when)
+
+    def mark_restored(self, trial: str, folder: str) -> bool:
+        """Say that the trial lies in the trash no more, but at `folder`; otherwise as `mark_removed`."""
+        with self._transaction(write=True) as connection:
+            return removal.mark(connection, trial, False, folder)
+
+    def references(self, trial: str) -> list[Remark]:
+        """What refers to the trial with that id: see `removal.references`."""
+        with self._transaction() as connection:
+            return removal.references(connection, trial)
+
+    def attestations(self, trial: str) -> list[Attestation]:
+        """What was found out about the trial with that id after it had ended, oldest first."""
+        with self._transaction() as connection:
+            return load.attestations(connection, trial)
