@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from mitosis.notebook.execute import SAVE_SECONDS
 from mitosis.trial import Outcome, from_plain
 from tests.project import Project
 
@@ -203,6 +204,36 @@ def test_a_launcher_that_is_killed_leaves_a_lost_trial(project: Project) -> None
     process.communicate(timeout=60)
     (trial,) = project.json("ls")
     assert trial["status"] == "lost" and Path(trial["html"]).exists()
+
+
+def test_what_was_printed_is_saved_though_the_launcher_is_killed(project: Project) -> None:
+    """While output goes on, the notebook in the folder follows it; SIGKILL takes at most the last seconds."""
+    assert SAVE_SECONDS < 5, "what the documentation says of output that is not saved yet"
+    code = "import itertools, time\n\ndef run(seed, **kw):\n    for number in itertools.count():\n"
+    project.write("toy.py", f"{code}        print('line', number)\n        time.sleep(0.01)\n")
+    project.commit()
+    process = project.start("experiment=toy", "params=one")
+    try:
+        assert process.stdout is not None
+        printed = [line.strip() for line, _ in zip(process.stdout, range(100), strict=False)]
+        (notebook,) = (project.path / "trials" / "toy").glob("*/notebook.ipynb")
+        for line in process.stdout:
+            if printed[-1] in _text(notebook):
+                break
+            printed.append(line.strip())
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+    kept = _text(notebook)
+    assert all(f"{line}\n" in kept for line in printed if line.startswith("line "))
+    (trial,) = project.json("ls")
+    assert trial["status"] == "lost" and kept in _text(Path(trial["notebook"]))
+
+
+def _text(notebook: Path) -> str:
+    """What a notebook shows of the experiment's output so far."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    return "".join(o.text for c in cells for o in c.get("outputs", ()) if o.output_type == "stream")
 
 
 def test_a_sweep_runs_what_was_checked_at_its_start(project: Project) -> None:
