@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,34 @@ def test_the_loader_of_a_seeded_module_is_the_real_one() -> None:
         "print(type(r.__spec__.loader).__name__, type(r.__loader__).__name__)"
     )
     assert _python(code) == "SourceFileLoader SourceFileLoader"
+
+
+FRAMEWORKS = {
+    "torch.py": "seeds = []\n\ndef manual_seed(value):\n    seeds.append(value)\n",
+    "tensorflow/__init__.py": "from . import random\nseeds = random.seeds\n",
+    "tensorflow/random.py": "seeds = []\n\ndef set_seed(value):\n    seeds.append(value)\n",
+}
+
+
+@pytest.mark.parametrize("name", ["torch", "tensorflow"])
+@pytest.mark.parametrize(
+    ("when", "seeds"),
+    [
+        ("k.seed(7); import {0}", [7]),
+        ("import {0}; k.seed(7)", [7]),
+        ("k.seed(7); import {0}; k.seed(7)", [7, 7]),
+        ("import {0}; k.seed(-1)", [2**63 - 1]),
+        ("k.seed(2**64 + 5); import {0}", [5]),
+    ],
+)
+def test_frameworks_are_seeded_whenever_they_are_imported(
+    tmp_path: Path, name: str, when: str, seeds: list[int]
+) -> None:
+    """By the function that each of them has for it, at once or right after the import, within its range."""
+    for file, content in FRAMEWORKS.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(content)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import mitosis.kernel as k"
+    other = {"torch": "tensorflow", "tensorflow": "torch"}[name]
+    shown = f"print({name}.seeds, {other!r} in sys.modules)"
+    assert _python(f"{code}; {when.format(name)}; {shown}") == f"{seeds} False"

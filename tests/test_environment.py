@@ -89,6 +89,25 @@ def test_the_same_environment_has_one_digest() -> None:
     assert re.fullmatch("[0-9a-f]{64}\n", digests.pop())
 
 
+def test_the_second_collection_starts_no_process_and_opens_no_file(tmp_path: Path) -> None:
+    """What a process has learnt of its environment costs the next trial a look at directories, no more."""
+    site = tmp_path / "site"
+    site.mkdir()
+    distribution(site, "a-1.dist-info", {"url": "file:///a"})
+    script = (
+        "import sys; from mitosis.capture import environment as e; first = e.collect(); told = []\n"
+        "sys.addaudithook(lambda event, arguments: told.append((event, str(arguments)[:200])))\n"
+        "e.digest(e.collect())\n"
+        "costly = ('open', 'os.listdir', 'os.scandir', 'subprocess.Popen', 'os.posix_spawn', 'os.fork')\n"
+        "print(len(told) > 0, [t for t in told if t[0] in costly], first['distributions']['a'])"
+    )
+    variables = {**os.environ, "PYTHONPATH": f"{TOP}{os.pathsep}{site}"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "True [] ['1', 'file:///a']"
+
+
 def test_what_is_returned_is_the_callers() -> None:
     """Changing what was returned does not change what is returned next."""
     before = environment.digest(environment.collect())

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from mitosis.notebook.execute import SAVE_SECONDS
 from mitosis.trial import Outcome, from_plain
 from tests.project import Project
 
@@ -63,6 +66,51 @@ def test_the_notebook_reads_as_a_person_would_write_it(project: Project) -> None
     assert sources["parameters"] == 'params = {"x": 2.0}'
     assert sources["import"] == "from toy import run"
     assert sources["call"].endswith("result = run(3, **params)")
+
+
+DRAWS = """\
+import random
+
+import numpy
+
+AT_IMPORT = numpy.random.random()
+
+
+def run(seed, x):
+    order = sum(i * ord(letter) for i, letter in enumerate({"a", "b", "c", "d", "e"}))
+    return {"main": order + random.random() + float(numpy.random.random(1000).sum()) / 7 * x}
+"""
+BY_HAND = """\
+import sys
+import nbformat
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
+
+notebook = nbformat.read(sys.argv[1], as_version=4)
+notebook.cells.append(new_code_cell("print(result['main'].hex())"))
+NotebookClient(notebook).execute()
+print(notebook.cells[-1].outputs[0].text)
+"""
+
+
+def test_the_saved_notebook_gives_the_same_main_by_hand(project: Project, tmp_path: Path) -> None:
+    """Restart and run all, in an ordinary kernel and from another folder: the recorded number to the bit."""
+    project.write("toy.py", DRAWS)
+    project.commit()
+    assert project.run("experiment=toy", "params=two", "seed=11").returncode == 0
+    (trial,) = project.json("ls")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", BY_HAND, trial["notebook"]],
+        cwd=elsewhere,
+        env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONWARNINGS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == trial["main"].hex()
 
 
 def test_a_run_from_a_subdirectory_is_the_same(project: Project) -> None:
@@ -169,6 +217,32 @@ def test_interrupting_once_saves_the_trial(project: Project) -> None:
     assert "begun" in (Path(trial["folder"]) / "output.log").read_text()
 
 
+PAUSES = """\
+import os, time
+
+def run(seed, x):
+    if seed == int(os.environ.get("PAUSE", "-1")):
+        print("begun")
+        time.sleep(600)
+    return {"main": x}
+"""
+
+
+def test_interrupting_a_sweep_or_a_rerun_ends_with_130(project: Project) -> None:
+    """Ctrl-C in the second trial of a sweep: the first is kept, the third never begins; `rerun` likewise."""
+    project.write("toy.py", PAUSES)
+    project.commit()
+    for words, seed in ((("-m", "experiment=toy", "params=one", "seed=0,1,2"), "1"), (("rerun", "@2"), "0")):
+        process = project.start(*words, PAUSE=seed)
+        assert process.stdout is not None
+        assert any("begun" in line for line in process.stdout)
+        os.kill(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130, said
+    trials = [(t["seed"], t["status"], Path(t["html"]).exists()) for t in project.json("ls")]
+    assert trials == [(0, "interrupted", True), (1, "interrupted", True), (0, "succeeded", True)]
+
+
 def test_a_time_limit_counts_from_the_call(project: Project) -> None:
     """`mitosis.timeout` interrupts the experiment: status timed_out, exit 2."""
     project.write("toy.py", "import time\n\ndef run(seed, **kw):\n    time.sleep(600)\n")
@@ -203,6 +277,36 @@ def test_a_launcher_that_is_killed_leaves_a_lost_trial(project: Project) -> None
     process.communicate(timeout=60)
     (trial,) = project.json("ls")
     assert trial["status"] == "lost" and Path(trial["html"]).exists()
+
+
+def test_what_was_printed_is_saved_though_the_launcher_is_killed(project: Project) -> None:
+    """While output goes on, the notebook in the folder follows it; SIGKILL takes at most the last seconds."""
+    assert SAVE_SECONDS < 5, "what the documentation says of output that is not saved yet"
+    code = "import itertools, time\n\ndef run(seed, **kw):\n    for number in itertools.count():\n"
+    project.write("toy.py", f"{code}        print('line', number)\n        time.sleep(0.01)\n")
+    project.commit()
+    process = project.start("experiment=toy", "params=one")
+    try:
+        assert process.stdout is not None
+        printed = [line.strip() for line, _ in zip(process.stdout, range(100), strict=False)]
+        (notebook,) = (project.path / "trials" / "toy").glob("*/notebook.ipynb")
+        for line in process.stdout:
+            if printed[-1] in _text(notebook):
+                break
+            printed.append(line.strip())
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+    kept = _text(notebook)
+    assert all(f"{line}\n" in kept for line in printed if line.startswith("line "))
+    (trial,) = project.json("ls")
+    assert trial["status"] == "lost" and kept in _text(Path(trial["notebook"]))
+
+
+def _text(notebook: Path) -> str:
+    """What a notebook shows of the experiment's output so far."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    return "".join(o.text for c in cells for o in c.get("outputs", ()) if o.output_type == "stream")
 
 
 def test_a_sweep_runs_what_was_checked_at_its_start(project: Project) -> None:

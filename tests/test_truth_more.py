@@ -148,6 +148,24 @@ def test_an_installation_during_the_trial_is_a_taint(installed_trial: Record) ->
     assert "newcomer" not in installed_trial["environment"]["content"]["distributions"]
 
 
+@pytest.mark.kernel
+def test_a_taint_is_shown(home: Path, installed_trial: Record) -> None:
+    """`ls` marks the trial with `!`, and no other; `show` has a line for each taint."""
+    project = Project(home / "installed")
+    shown = project.run("show", "@1").stdout.splitlines()
+    lines = [line for line in shown if line.startswith("taint ")]
+    assert [line.split()[1].rstrip(":") for line in lines] == [t["kind"] for t in installed_trial["taints"]]
+    assert all(t["where"] in line for t, line in zip(installed_trial["taints"], lines, strict=True))
+    project.write("plain.py", "def run(seed, x):\n    return {'main': x}\n")
+    project.write("conf/experiment/plain.yaml", "module: plain\n")
+    project.commit()
+    done = project.run("experiment=plain", "params=one")
+    assert done.returncode == 0 and "taint" not in done.stdout + project.run("show", "@1").stdout
+    listed = [line.split() for line in project.run("ls").stdout.splitlines()]
+    ids = [trial["id"][:7] for trial in project.json("ls")]
+    assert [words[1] == "!" for words in listed if words[0] in ids] == [False, True]
+
+
 # --- other repositories, checkouts --------------------------------------------------------------------
 
 ELSEWHERE = """\

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from mitosis.cli import text
@@ -16,6 +17,7 @@ from mitosis.request import Request
 from mitosis.trial import Status, Trial, TrialSpec
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.progress import Progress, TaskID
 
 POLL_SECONDS = 1.0
@@ -106,24 +108,23 @@ class _Progress:
         self._skipped = 0
         self._rests: dict[str, str] = {}  # of each stream, the line that is not finished
         self._over = threading.Event()
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._bar: tuple[Live, Progress, TaskID] | None = None
         if out.isatty() and os.environ.get("TERM") != "dumb":
-            self._bar, self._task = _bar(sweep.size)
+            self._bar = _bar(sweep.size, out, self._unfinished)
         size = f"{sweep.size} trials" if sweep.size is not None else "trials"
         self.write(f"sweep {sweep.id}: {size}\n")
         self._thread = threading.Thread(target=self._watch, name="mitosis-progress", daemon=True)
         self._thread.start()
 
     def stream(self, name: str, content: str) -> None:
-        """What an experiment writes, above the bar by whole lines as a terminal would leave them."""
+        """What an experiment writes, above the bar as a terminal would leave it; a last line may grow."""
         if self._bar is None:
             write(sys.stderr if name == "stderr" else self._out, content)
             return
         *lines, rest = (self._rests.get(name, "") + content).split("\n")
         for line in lines:
-            self.write(line.rstrip("\r").rpartition("\r")[2] + "\n")
-        self._rests[name] = rest.rpartition("\r")[2] if not rest.endswith("\r") else rest
+            self.write(_as_left(line) + "\n")
+        self._rests[name] = _as_left(rest) + ("\r" if rest.endswith("\r") else "")
 
     def write(self, content: str) -> None:
         """A line of ours, or one that is whole, after what the experiment left unfinished."""
@@ -131,22 +132,27 @@ class _Progress:
             from rich.text import Text
 
             with contextlib.suppress(OSError, ValueError):
-                self._bar.console.print(Text.from_ansi(content.rstrip("\n")), highlight=False)
+                self._bar[0].console.print(Text.from_ansi(content.rstrip("\n")), highlight=False)
         else:
             write(self._out, content)
 
     def finish_lines(self) -> None:
         """Show what a trial wrote without an end of line."""
-        for rest in [r for r in self._rests.values() if r.strip()]:
-            self.write(rest.rstrip("\r").rpartition("\r")[2] + "\n")
+        lines = self._unfinished()
         self._rests.clear()
+        for line in lines:
+            self.write(line + "\n")
+
+    def _unfinished(self) -> list[str]:
+        """The lines that are not finished, such as a progress bar of the experiment's own."""
+        return [_as_left(rest) for rest in list(self._rests.values()) if rest.strip()]
 
     def close(self) -> None:
         self._over.set()
         self._thread.join()
         self._update()
         if self._bar is not None:
-            self._bar.stop()
+            self._bar[0].stop()
         try:
             with open_store(self._verdict.store) as store:
                 name = store.brief("sweep", [self._sweep.id])[self._sweep.id]
@@ -171,15 +177,25 @@ class _Progress:
         unfailed = counts.get(Status.SUCCEEDED, 0) + counts.get(Status.INTERRUPTED, 0)
         failed = done - skipped - unfailed
         running = counts.get(Status.RUNNING, 0)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, failed=failed, running=running)
+        if self._bar is not None:
+            _, progress, task = self._bar
+            progress.update(task, completed=done, failed=failed, running=running)
         elif done != before:
             total = f" of {self._sweep.size}" if self._sweep.size is not None else ""
             self.write(f"{done}{total} done, {failed} failed, {running} running\n")
 
 
-def _bar(size: int | None) -> tuple[Progress, TaskID]:
+def _as_left(line: str) -> str:
+    """What a terminal shows of a line that was written over and over, by carriage returns."""
+    return line.rstrip("\r").rpartition("\r")[2]
+
+
+def _bar(size: int | None, out: TextIO, unfinished: Callable[[], list[str]]) -> tuple[Live, Progress, TaskID]:
+    """The bar of a sweep on the terminal `out`; above it the lines that the experiment still writes."""
+    from rich.console import Console, Group
+    from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
     bar = Progress(
         BarColumn(),
@@ -188,5 +204,11 @@ def _bar(size: int | None) -> tuple[Progress, TaskID]:
         TimeRemainingColumn(),
     )
     task = bar.add_task("sweep", total=size, failed=0, running=0)
-    bar.start()
-    return bar, task
+
+    def shown() -> Group:
+        lines = [Text.from_ansi(line, no_wrap=True, overflow="ellipsis") for line in unfinished()]
+        return Group(*lines, bar.get_renderable())
+
+    live = Live(get_renderable=shown, console=Console(file=out), refresh_per_second=10)
+    live.start()
+    return live, bar, task

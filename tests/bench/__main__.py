@@ -13,7 +13,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import faults, gate, guard, inputs, launchers, memory, page, parallel, process, store, sweep
+from tests.bench import (
+    environment,
+    faults,
+    gate,
+    guard,
+    inputs,
+    launchers,
+    memory,
+    page,
+    parallel,
+    process,
+    store,
+    sweep,
+)
 from tests.bench.measure import Row, Skip, measure
 from tests.bench.place import Place
 
@@ -27,6 +40,7 @@ ROWS: tuple[Row, ...] = (
     *process.ROWS[1:],
     *store.ROWS,
     *gate.ROWS,
+    *environment.ROWS,
     *inputs.ROWS[:2],
     *guard.ROWS,
     *inputs.ROWS[2:],
