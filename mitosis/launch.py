@@ -10,22 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mitosis import claim, closing, environments, identity, recipe, settle, signals
+from mitosis import claim, closing, environments, identity, recipe, signals
 from mitosis.capture import code, environment, inputs
 from mitosis.display import Display, Silent
-from mitosis.errors import MitosisError, Refused, StoreAway
-from mitosis.folder import TrialFolder, announced, checked_name
+from mitosis.errors import MitosisError, StoreAway
+from mitosis.folder import TrialFolder, announced
 from mitosis.gate import Verdict, open_store
 from mitosis.patience import patiently
 from mitosis.request import Request
-from mitosis.settings import PATIENCE, Kernel, Rerun, Settings, Verify, WorkingDirectory
+from mitosis.settings import Kernel, Rerun, Settings, Verify, WorkingDirectory
 from mitosis.trial import (
     CodeState,
     Failure,
     Outcome,
     Remark,
     Status,
-    Summary,
     Trial,
     TrialSpec,
     new_id,
@@ -285,95 +284,3 @@ def _beat(url: str, trial: str) -> None:
             store.heartbeat(trial)
     except MitosisError:
         return
-
-
-def short(verdict: Verdict, trial: str) -> str:
-    """The shortest unique beginning of the id of a trial."""
-    with open_store(verdict.store) as store:
-        return store.short(trial)
-
-
-def forget_sweep(verdict: Verdict) -> bool:
-    """Take the sweep of which nothing was begun out of the store; False where something was."""
-    assert verdict.sweep is not None
-    with open_store(verdict.store) as store:
-        return store.forget_sweep(verdict.sweep)
-
-
-def sweep_statuses(verdict: Verdict) -> list[Status]:
-    """The statuses of the jobs of the sweep so far, less those that an earlier trial stands for.
-
-    Those whose worker vanished are ended first.
-    """
-    assert verdict.sweep is not None
-    with patiently(lambda: open_store(verdict.store), PATIENCE) as store:
-        settle.settle(store, Path(verdict.root))
-        counts, _ = store.jobs(verdict.sweep)
-    return [status for status, number in counts.items() for _ in range(number)]
-
-
-def record_refusal(
-    verdict: Verdict,
-    experiment: str,
-    request: Request | None,
-    job: int | None,
-    error: MitosisError,
-    overrides: tuple[str, ...] = (),
-) -> Trial:
-    """File the job of a sweep that was refused: a failed trial whose experiment never began.
-
-    A refusal in a single run is recorded nowhere; in a sweep the other jobs go on, and the
-    record says what became of each.
-    """
-    try:
-        params = identity.canonical(request.params) if request else "null"
-        tracked = identity.parameter_set(request.tracked) if request else identity.parameter_set(None)
-    except MitosisError:
-        params, tracked = "null", identity.parameter_set(None)
-    try:
-        checked_name(experiment)
-    except MitosisError:
-        experiment = "refused"  # its own name cannot be a folder's
-    surroundings = environment.collect()
-    trial_id = new_id()
-    folder = TrialFolder.locate(Path(verdict.root), experiment, trial_id)
-    spec = TrialSpec(
-        id=trial_id,
-        experiment=experiment,
-        module=request.module if request else "",
-        function=request.function if request else "",
-        variant=request.label if request else "",
-        variants=(),
-        params=params,
-        param_set=tracked,
-        seed=request.seed if request else 0,
-        code=verdict.code,
-        environment=environment.digest(surroundings),
-        started_at=utc_now(),
-        folder=str(folder.path),
-        process=environment.host_process(),
-        overrides=overrides,
-        sweep=verdict.sweep,
-        job=job,
-        notes=verdict.notes,
-        variables=verdict.variables,
-        study=verdict.study,
-    )
-    kind = "Refused" if isinstance(error, Refused) else type(error).__name__
-    outcome = Outcome(Status.FAILED, utc_now(), error=Failure(kind, str(error)))
-    with (
-        open_store(verdict.store) as store,
-        announced(Path(verdict.root), trial_id, folder, plain(spec.process)),
-    ):
-        environments.keep(Path(verdict.root), spec.environment, surroundings)
-        TrialFolder.create(Path(verdict.root), experiment, trial_id, plain(Trial(spec)))
-        store.start(spec, surroundings, replaces=claim.replaced(store, spec, verdict))
-        return closing.close(store, spec, outcome)
-
-
-def standing_jobs(verdict: Verdict, first: int, last: int) -> dict[int, Summary]:
-    """By number, the trials that stand for the jobs `first` to `last`; dead ones are ended first."""
-    assert verdict.sweep is not None
-    with patiently(lambda: open_store(verdict.store), PATIENCE) as store:
-        settle.settle(store, None)
-        return store.standing(verdict.sweep, first, last)

@@ -47,7 +47,7 @@ class Room:
 VALUES = words("errors trial")
 CORE = VALUES | words("folder identity")
 LAUNCHER = words(
-    "expect gate launch closing settle claim agreement patience settings recipe request display audit "
+    "expect gate launch jobs closing settle claim agreement patience settings recipe request display audit "
     "attesting leftovers signals environments trash garbage"
 )  # the story of a trial, a page for each part of it
 
@@ -120,8 +120,10 @@ ROOMS = {
         ours=CORE | LAUNCHER | words("capture store differences compare attesting"), inner=words("numpy")
     ),
     "launch": Room(ours=CORE | LAUNCHER | words("capture notebook store")),
+    "jobs": Room(ours=CORE | LAUNCHER | words("capture store")),
     "app": Room(
-        ours=VALUES | words("agreement claim expect identity launch gate settings request display signals"),
+        ours=VALUES
+        | words("agreement claim expect identity launch jobs gate settings request display signals"),
         doors=words("hydra omegaconf"),
     ),
     # yaml is the parser of omegaconf, whose errors are told

@@ -15,7 +15,7 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mitosis import gate, launch, signals
+from mitosis import gate, jobs, signals
 from mitosis.app import config as configuration
 from mitosis.app import engine, launchers, optimize, pinning, state, sweeping
 from mitosis.errors import ConfigurationRefused, InternalError, MitosisError, VariantRedefined
@@ -122,7 +122,7 @@ def _check_variants(config: DictConfig, verdict: gate.Verdict, settings: Setting
     try:
         sweeping.check(config, verdict, settings)
     except VariantRedefined:
-        launch.forget_sweep(verdict)
+        jobs.forget_sweep(verdict)
         raise
 
 

@@ -17,7 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from mitosis import launch
+from mitosis import jobs
 from mitosis.app import objective
 from mitosis.display import Display
 from mitosis.gate import Verdict
@@ -99,7 +99,7 @@ class Guarded(Launcher):
     def _standing(self, first: int, number: int) -> dict[int, Summary]:
         """The trials that stand for the jobs, by the number that Hydra gave the job."""
         shift = self._verdict.first_job
-        found = launch.standing_jobs(self._verdict, first + shift, first + shift + number - 1)
+        found = jobs.standing_jobs(self._verdict, first + shift, first + shift + number - 1)
         return {job - shift: trial for job, trial in found.items()}
 
     def _heard(self, answer: JobReturn) -> JobReturn:

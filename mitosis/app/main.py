@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from mitosis import gate, launch, signals
+from mitosis import gate, jobs, signals
 from mitosis.app import config as configuration
 from mitosis.app import inner, state
 from mitosis.display import Display
@@ -116,10 +116,10 @@ def _exit_code(invocation: state.Invocation, code: int) -> int:
     verdict = invocation.verdict
     assert verdict is not None
     statuses = (
-        [t.status for t in invocation.trials] if verdict.sweep is None else launch.sweep_statuses(verdict)
+        [t.status for t in invocation.trials] if verdict.sweep is None else jobs.sweep_statuses(verdict)
     )
     if verdict.sweep is not None:
-        if code == 1 and not statuses and launch.forget_sweep(verdict):
+        if code == 1 and not statuses and jobs.forget_sweep(verdict):
             return 1  # Hydra has said why it could not compose one of the jobs: no sweep was begun
         invocation.display.sweep_finished(verdict)
     if code == INTERRUPTED or Status.INTERRUPTED in statuses:

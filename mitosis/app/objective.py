@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from mitosis import launch
+from mitosis import jobs
 from mitosis.gate import Verdict
 from mitosis.trial import JSON, Status
 
@@ -42,5 +42,5 @@ def of_job(verdict: Verdict, job: int | None, names: Sequence[str]) -> Value:
     """As `value`, of the trial that stands for the job; None where it has not ended."""
     if verdict.sweep is None or job is None:
         return None
-    holder = launch.standing_jobs(verdict, job, job).get(job)
+    holder = jobs.standing_jobs(verdict, job, job).get(job)
     return None if holder is None else value(holder.status, holder.main, holder.metrics, names)

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from mitosis import agreement, claim, launch, signals
+from mitosis import agreement, claim, jobs, launch, signals
 from mitosis.app import compose, objective, optimize, state
 from mitosis.app.callback import settings_of
 from mitosis.errors import InternalError, JobTaken, MitosisError, StoreUnseen
@@ -79,7 +79,7 @@ def _trial(verdict: Verdict, config: DictConfig, hydra: DictConfig, job: int | N
             driver.error = error
             return None
         name = compose.experiment_name(config, hydra)
-        trial = launch.record_refusal(verdict, name, request, job, error, tuple(hydra.overrides.task))
-        state.display().naming(functools.partial(launch.short, verdict))
+        trial = jobs.record_refusal(verdict, name, request, job, error, tuple(hydra.overrides.task))
+        state.display().naming(functools.partial(jobs.short, verdict))
         state.display().finished(trial)
         return trial
