@@ -89,7 +89,8 @@ def _order(values: tuple[Any, ...]) -> list[tuple[bool, bool, Any]]:
     ranks: list[tuple[bool, bool, Any]] = []
     for value in values:
         number = isinstance(value, int | float) and not isinstance(value, bool) and value == value
-        ranks.append((value is None, not number, value if number else identity.shown(value)))
+        plain = number or isinstance(value, str)
+        ranks.append((value is None, not number, value if plain else identity.shown(value)))
     return ranks
 
 
