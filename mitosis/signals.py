@@ -37,7 +37,7 @@ def as_interrupts() -> Iterator[None]:
     global _count, _whole
     _count, _whole = 0, True
     try:
-        with _handled(_interrupt):
+        with handled(_interrupt):
             yield
     finally:
         _whole = False
@@ -52,7 +52,7 @@ def held() -> Iterator[None]:
     global _count
     if not _whole:
         _count = 0
-    with _handled(_hold):
+    with handled(_hold):
         yield
 
 
@@ -85,8 +85,8 @@ def _hold(_number: int, _frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def _handled(handler: Any) -> Iterator[None]:
-    """Only the main thread hears signals; one that is ignored (nohup) stays so."""
+def handled(handler: Any) -> Iterator[None]:
+    """Have `handler` called for them. Only the main thread hears any; what is ignored (nohup) stays so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -346,3 +346,18 @@ def test_the_root_appears_with_what_hides_it(tmp_path: Path) -> None:
             make_root(tmp_path / root, place)
         assert (tmp_path / root / ".gitignore").read_text() == "*\n"
     assert (tmp_path / "used" / "mine").exists() and list(git.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_the_end_of_a_trial_ends_the_sweep(ends: Project, tmp_path: Path, number: int) -> None:
+    """However near its end a trial is, no signal is lost: exit 130, the trial is over, no other is begun."""
+    running = begin(ends, tmp_path, "succeed", "seed=1,2,3", "-m")
+    running.go.touch()
+    running.line("last words")
+    os.kill(running.launcher.pid, number)
+    assert running.end() == 130, running.out + running.err
+    assert running.handles.gone() == []
+    running.handles.close()
+    (trial, *older) = ends.json("ls", "--limit", "0")
+    assert trial["status"] in ("succeeded", "interrupted")
+    assert [t for t in older if t["sweep"] == trial["sweep"]] == []

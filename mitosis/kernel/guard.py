@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -204,10 +206,24 @@ def report(result: Any) -> None:
     _show(reading)
     if _watch is None:
         return
-    watch.end()
-    _watch.notes += reading.left_out
-    _keep(result)
-    _write({"status": "succeeded", "main": reading.main, "metrics": reading.metrics, "error": None})
+    with _undisturbed():  # what is computed is kept, even where somebody loses patience now
+        watch.end()
+        _watch.notes += reading.left_out
+        _keep(result)
+        _write({"status": "succeeded", "main": reading.main, "metrics": reading.metrics, "error": None})
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """An interrupt does nothing meanwhile; a kill still ends the kernel."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _show(reading: contract.Reading) -> None:
@@ -267,7 +283,8 @@ def _threads() -> list[str]:
 
 def _write_failure(kind: str, message: str, trace: str) -> None:
     error = {"kind": kind, "message": message, "traceback": trace}
-    _write({"status": "failed", "main": None, "metrics": {}, "error": error})
+    with _undisturbed():
+        _write({"status": "failed", "main": None, "metrics": {}, "error": error})
 
 
 def _write(outcome: dict[str, Any]) -> None:

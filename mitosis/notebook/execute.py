@@ -6,7 +6,6 @@ import ast
 import asyncio
 import contextlib
 import json
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -265,23 +264,18 @@ class _Runner:
             yield  # only the main thread hears signals
             return
         loop = asyncio.get_running_loop()
-        before = {s: signal.getsignal(s) for s in signals.HEARD}
-        for number in signals.HEARD:
-            if before[number] is not signal.SIG_IGN:  # nohup stays nohup
-                loop.add_signal_handler(number, self._interrupt)
-        try:
-            if signals.heard():  # before there was anything to interrupt
-                self._interrupt(signals.heard())
-            yield
-        finally:
-            for number in signals.HEARD:
-                if before[number] is not signal.SIG_IGN:
-                    loop.remove_signal_handler(number)
-                    signal.signal(number, before[number])
 
-    def _interrupt(self, before: int = 0) -> None:
-        if not before:
-            signals.note()
+        def hear(_number: int, _frame: Any) -> None:
+            signals.note()  # at once: the loop may be over before it looks
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._interrupt)
+
+        with signals.handled(hear):
+            if signals.heard():  # before there was anything to interrupt
+                self._interrupt()
+            yield
+
+    def _interrupt(self) -> None:
         self.interrupts += 1
         if self.kernel is None:
             if self.task is not None:
