@@ -358,7 +358,7 @@ def test_each_filter_finds_its_trials(store: Store) -> None:
     assert ids(store, since=tokyo, project=PROJECT) == [2]
     assert ids(store, project=PROJECT, experiment="lorenz", variant="fast", seed=7) == [0]
     assert store.count(Query(project=PROJECT)) == {Status.RUNNING: 1, Status.SUCCEEDED: 1, Status.FAILED: 1}
-    assert store.sweep_counts("5eed") == {Status.RUNNING: 1}
+    assert store.count(Query(sweep="5eed")) == {Status.RUNNING: 1}
 
 
 def test_a_date_without_a_zone_is_a_fault(store: Store) -> None:
@@ -499,7 +499,7 @@ def test_a_sweep_is_filed_once_and_counted(store: Store) -> None:
     found = store.sweep("5eed")
     assert found is not None
     assert (found.command, found.size, found.started_at) == ("mitosis -m seed=range(0,3)", 3, at(0))
-    assert store.sweep_counts("5eed") == {Status.RUNNING: 1, Status.SUCCEEDED: 1}
+    assert store.count(Query(sweep="5eed")) == {Status.RUNNING: 1, Status.SUCCEEDED: 1}
     assert store.sweep("nothing") is None
 
 

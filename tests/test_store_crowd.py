@@ -87,7 +87,7 @@ def test_writers_lose_nothing_from_the_first_use_on(url: str, writers: int) -> N
     with Store.open(url) as store:
         found = store.find(Query())
         assert {summary.id for summary in found} == {trial for answer in answers for trial in answer}
-        assert store.sweep_counts("5eed") == {Status.SUCCEEDED: writers * TRIALS}
+        assert store.count(Query(sweep="5eed")) == {Status.SUCCEEDED: writers * TRIALS}
         assert Counter(summary.metrics["n"] for summary in found) == dict.fromkeys(range(writers), TRIALS)
         assert len({summary.param_set for summary in found}) == 1
         [use] = store.variant_history()

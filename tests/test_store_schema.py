@@ -437,7 +437,7 @@ def test_filing_a_trial_reads_no_table_through(tmp_path: Path) -> None:
             store.get("@1")
             store.get("@1", project=PROJECT)
             store.claimed("5eed", 1)
-            store.sweep_counts("5eed")
+            store.count(Query(sweep="5eed"))
             store.digests().get((1, 2, 3, 4, 5))
     steps = plan(path, sent)
     assert "ix_trials_running" in steps

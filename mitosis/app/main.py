@@ -91,15 +91,21 @@ def _hydra(rest: list[str], conf: Path | None) -> int:
     import hydra
     from hydra.errors import HydraException
 
+    from mitosis.app import refusals
     from mitosis.app.task import task
 
+    refusals.check_flags(rest)
     sys.argv = ["mitosis", *rest]
     path, name = (str(conf), configuration.PRIMARY) if conf is not None else (None, None)
     decorated = hydra.main(version_base="1.3", config_path=path, config_name=name)(task)
     try:
-        decorated()
+        with refusals.short():
+            decorated()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except ConfigurationRefused as error:  # some trials of a sweep may have run before
+        sys.stderr.write(f"mitosis: {error}\n")
+        return 1
     except HydraException as error:  # with HYDRA_FULL_ERROR=1 Hydra does not print it itself
         traceback.print_exception(error)
         return 1

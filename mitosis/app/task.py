@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from mitosis import agreement, claim, jobs, launch, signals
 from mitosis.app import compose, objective, optimize, state
 from mitosis.app.callback import settings_of
-from mitosis.errors import InternalError, JobTaken, MitosisError, StoreUnseen
+from mitosis.errors import ConfigurationRefused, InternalError, JobTaken, MitosisError, StoreUnseen
 from mitosis.gate import Verdict
 from mitosis.trial import Status, Trial
 
@@ -35,13 +35,14 @@ def task(config: DictConfig) -> objective.Value:
 
     None where the trial did not succeed or one of them is no number.
     """
-    verdict = state.take()
+    verdict, driver = state.take(), state.invocation()
     if verdict is None:
-        raise GateMissing(
-            "the gate of mitosis was removed (hydra.callbacks.mitosis): nothing runs without it"
-        )
+        what = "the gate of mitosis was removed (hydra.callbacks.mitosis): nothing runs without it"
+        if driver is None:
+            raise GateMissing(what)
+        driver.error = ConfigurationRefused(what, "leave ~hydra.callbacks out of the command line")
+        return None
     signals.stop_if_heard()
-    driver = state.invocation()
     if driver is None:
         os.environ.update(verdict.variables)  # before anything here reads them
     hydra = cast("DictConfig", HydraConfig.get())  # annotated as the schema it is checked against

@@ -9,10 +9,9 @@ import click
 
 from mitosis import audit
 from mitosis.cli import answers, locate, text
+from mitosis.cli.main import DONE, UNSUCCESSFUL
 from mitosis.errors import Refused
 from mitosis.trial import plain
-
-DAMAGED = 2  # the exit code
 
 
 @click.command()
@@ -48,7 +47,7 @@ def command(rebuild: bool, merge: Path | None, as_json: bool, url: str | None) -
         answers.emit(plain(found))
     else:
         _tell(found)
-    return DAMAGED if found.damage else 0
+    return UNSUCCESSFUL if found.damage else DONE
 
 
 def _progress(number: int) -> None:

@@ -8,6 +8,7 @@ import click
 
 from mitosis import gate, identity, launch, signals
 from mitosis.cli import answers, locate
+from mitosis.cli.main import DONE, UNSUCCESSFUL
 from mitosis.cli.terminal import Terminal
 from mitosis.errors import ConfigurationRefused, TrialNotFound
 from mitosis.request import Request
@@ -48,7 +49,7 @@ def command(trial: str, as_json: bool, url: str | None) -> int:
             answers.emit(answers.whole(new, store.environment(new.spec.environment)))
     if new.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
-    return 0 if new.status is Status.SUCCEEDED else 2
+    return DONE if new.status is Status.SUCCEEDED else UNSUCCESSFUL
 
 
 def _settings(trial: Trial, address: str) -> Settings:

@@ -262,10 +262,6 @@ class Store(Afterwards):
         with self._transaction() as connection:
             return query.sweep(connection, sweep)
 
-    def sweep_counts(self, sweep: str) -> dict[Status, int]:
-        """How many trials of the sweep are in each status."""
-        return self.count(Query(sweep=sweep))
-
     def claimed(self, sweep: str, job: int) -> Trial | None:
         """The trial that stands for the job of the sweep; None where none has claimed it."""
         table = schema.claims
