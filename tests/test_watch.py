@@ -18,8 +18,8 @@ from mitosis.kernel import places, relay, watch
 os.chdir({here!r})
 relay.begin({here!r})
 watch.begin(places.data({private!r}, own=[{own!r}]))
-def read(path):
-    with open(path) as file:
+def read(path, mode="r"):
+    with open(path, mode) as file:
         return file.read()
 def write(path, mode="w"):
     with open(path, mode) as file:
@@ -238,7 +238,7 @@ def test_data_that_was_there_before_is_an_input_under_a_name_that_was_written(
         "write('t')\ntry:\n    os.rename('t', 'no/t')\nexcept OSError:\n    read('t')",
         "write('t'); os.mkdir('d'); os.rename('t', 'd/t'); os.rename('d', 'e'); read('e/t')",
         "import shutil; write('t'); os.mkdir('k'); shutil.copy('t', 'k'); shutil.move('k', 'm'); read('m/t')",
-        "import sqlite3; c = sqlite3.connect('x'); c.execute('create table t (x)'); c.close()\nopen('x').close()",
+        "import sqlite3; c = sqlite3.connect('x'); c.execute('create table t (x)'); c.close()\nread('x', 'rb')",
         "pid = os.fork()\nif not pid:\n    write('t'); os.rename('t', 'u'); os._exit(0)\n"
         "os.waitpid(pid, 0); read('u')",
     ],
