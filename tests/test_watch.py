@@ -238,7 +238,7 @@ def test_data_that_was_there_before_is_an_input_under_a_name_that_was_written(
         "write('t')\ntry:\n    os.rename('t', 'no/t')\nexcept OSError:\n    read('t')",
         "write('t'); os.mkdir('d'); os.rename('t', 'd/t'); os.rename('d', 'e'); read('e/t')",
         "import shutil; write('t'); os.mkdir('k'); shutil.copy('t', 'k'); shutil.move('k', 'm'); read('m/t')",
-        "import sqlite3; c = sqlite3.connect('x'); c.execute('create table t (x)'); c.close()\nread('x', 'rb')",
+        "import sqlite3; c = sqlite3.connect('x'); c.execute('create table t(x)'); c.close()\nread('x','rb')",
         "pid = os.fork()\nif not pid:\n    write('t'); os.rename('t', 'u'); os._exit(0)\n"
         "os.waitpid(pid, 0); read('u')",
     ],
