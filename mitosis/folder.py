@@ -23,6 +23,7 @@ _RESERVE = 2**20  # bytes: a row, its log and the documents of a trial
 CHECKOUTS = "checkouts"  # below the root: read-only copies of commits
 TRASH = "trash"  # below the root: removed trials
 ENVIRONMENTS = "environments"  # below the root: their contents, each under its digest
+RETURNED = ".returned"  # in a trial's folder while its call is over and the next cell has not begun
 PENDING = ".pending"  # below the root: trials whose folder may be there without a row
 _TAKEN = re.compile(r"(checkouts|environments|hydra|plots|trash|mitosis\.db.*)", re.IGNORECASE)
 """Names directly below the root that are no experiment's."""

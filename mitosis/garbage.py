@@ -1,4 +1,4 @@
-"""Finds and deletes what mitosis made and nothing needs any more; never anything else."""
+"""Finds and deletes what mitosis made below the root and nothing needs any more; never anything else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mitosis import trash
-from mitosis.capture import checkout, environment, git, snapshot
+from mitosis.capture import checkout, environment
 from mitosis.errors import MitosisError
 from mitosis.folder import CHECKOUTS, TrialFolder, read_json, trial_folders, write_json
 from mitosis.trial import HostProcess, Remark, from_plain, plain
@@ -34,10 +33,10 @@ _STORE_LEFTOVER = re.compile(r"mitosis\.db\.(new|rebuilt)(-wal|-shm|\.lock)?")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that may be deleted: `kind` is a stable word, `size` in bytes (0: a ref)."""
+    """One thing below the root that may be deleted: `kind` is a stable word, `size` in bytes."""
 
-    kind: str  # "checkout", "trash", "temporary", "kernels", "snapshot"
-    what: str  # a path, or the name of a ref
+    kind: str  # "checkout", "trash", "temporary"
+    what: str  # a path
     size: int
     why: str
 
@@ -57,25 +56,20 @@ def _done(word: Path, process: int) -> None:
             word.unlink(missing_ok=True)
 
 
-def find(store: Store, root: Path, repository: Path | None, older_than: float) -> list[Item]:
+def find(store: Store, root: Path, older_than: float) -> list[Item]:
     """What can be deleted; `older_than` is the age, in seconds, of what is deleted out of the trash."""
     return [
         *_checkouts(store, root),
         *_trash(root, older_than),
         *_temporaries(root),
-        *_kernels(),
-        *(_snapshots(store, root, repository) if repository is not None else ()),
     ]
 
 
-def delete(item: Item, repository: Path | None) -> Remark | None:
+def delete(item: Item) -> Remark | None:
     """Delete one thing that `find` found; returns a note where that cannot be."""
     path = Path(item.what)
     try:
-        if item.kind == "snapshot":
-            assert repository is not None
-            git.run(repository, "update-ref", "-d", item.what)
-        elif item.kind == "checkout":
+        if item.kind == "checkout":
             checkout.discard(path)
         elif item.kind == "trash":
             trash.empty(TrialFolder(path))
@@ -146,37 +140,6 @@ def _odd(root: Path) -> Iterator[Path]:
         yield from (p for p in sorted(home.iterdir()) if _TEMPORARY.fullmatch(p.name))
     for folder in trial_folders(root):
         yield from (p for p in sorted(folder.path.iterdir()) if _TEMPORARY.fullmatch(p.name))
-
-
-def _kernels() -> Iterator[Item]:
-    """Private directories of kernels that are gone, with launcher and server: nobody holds the lock."""
-    import fcntl
-
-    for parent in dict.fromkeys((os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp")):  # noqa: S108
-        for path in sorted(Path(parent).glob("mitosis-*")) if parent else ():
-            with contextlib.suppress(OSError):
-                if not path.is_dir() or path.is_symlink() or path.stat().st_uid != os.geteuid():
-                    continue
-                if {e.name for e in path.iterdir() if not e.name.isdigit()} != {"lock"}:
-                    continue  # not one of ours
-                if _idle(path) < _MINUTE:
-                    continue  # it is being made
-                with (path / "lock").open("rb") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: somebody is there
-                yield Item("kernels", str(path), _size(path), "the sockets of kernels that are gone")
-
-
-def _snapshots(store: Store, root: Path, repository: Path) -> Iterator[Item]:
-    from mitosis.store import Query
-
-    answer = git.attempt(repository, "for-each-ref", "--format=%(refname)", snapshot.SNAPSHOTS)
-    users = {Path(tree).name for tree in _users(root)}
-    for name in answer.stdout.decode().split():
-        commit = name.rpartition("/")[2]
-        if commit not in users and not store.find(Query(commit=commit, removed=True, limit=1)):
-            yield Item(
-                "snapshot", name, 0, "no trial of this store names it; git keeps the commit for a while"
-            )
 
 
 def _size(path: Path) -> int:

@@ -145,6 +145,7 @@ ROOMS = {
 # What may be called while a module is imported: it makes a value and touches nothing.
 MAKERS = words(
     "dirname abspath local WeakSet Border "  # its own place, an empty slot, directories told apart
+    "deque attrgetter "
     "frozenset set tuple list dict range len field dataclass re.compile TypeVar namedtuple NewType Missing "
     "Path PurePosixPath object property classmethod staticmethod cache functools.cache functools.lru_cache "
     "MappingProxyType Enum datetime.timedelta timedelta join split words _words"

@@ -18,8 +18,8 @@ from mitosis.kernel import places, relay, watch
 os.chdir({here!r})
 relay.begin({here!r})
 watch.begin(places.data({private!r}, own=[{own!r}]))
-def read(path):
-    with open(path) as file:
+def read(path, mode="r"):
+    with open(path, mode) as file:
         return file.read()
 def write(path, mode="w"):
     with open(path, mode) as file:
@@ -190,3 +190,59 @@ def test_hostile_paths_break_nothing(tmp_path: Path) -> None:
         'os.close(os.open(b"n\\xff\\n\'x", os.O_RDONLY)); assert os.open in os.supports_dir_fd'
     )
     assert set(Seen(tmp_path, code).inputs) == {name}
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("write('z'); os.replace('a', 'z'); read('z')", "z"),
+        ("write('z'); read('z'); os.replace('a', 'z'); read('z')", "z"),
+        ("write('z'); os.remove('z'); os.link('a', 'z'); read('z')", "z"),
+        ("write('z'); os.unlink('z'); os.symlink('a', 'z'); read('z')", "z"),
+        ("write('z'); os.rename('z', 'y'); os.link('a', 'z'); read('z')", "z"),
+        ("write('z'); f = os.open('.', 0); os.replace('a', 'z', src_dir_fd=f, dst_dir_fd=f); read('z')", "z"),
+        ("os.mkdir('d'); write('d/p'); os.rename('d', 'e'); os.rename('private', 'd'); read('d/p')", "d/p"),
+        (
+            "os.mkdir('d'); os.symlink('d', 'l'); write('l/p'); os.remove('l'); os.symlink('private', 'l');"
+            "read('l/p')",
+            "l/p",
+        ),
+        ("write('t'); os.remove('t'); other('late'); read('late')", "late"),
+        (
+            "class No(Exception): pass\n"
+            "def refuse(event, given):\n    if event == 'open' and given[1] == 'w':\n        raise No\n"
+            "sys.addaudithook(refuse)\n"
+            "try:\n    write('a')\nexcept No:\n    pass\nread('a')",
+            "a",
+        ),
+        (
+            "pid = os.fork()\nif not pid:\n    write('z'); os.replace('a', 'z'); read('z'); os._exit(0)\n"
+            "os.waitpid(pid, 0)",
+            "z",
+        ),
+    ],
+)
+def test_data_that_was_there_before_is_an_input_under_a_name_that_was_written(
+    tmp_path: Path, code: str, name: str
+) -> None:
+    """What counts is the file that was made here, not its name: replaced, linked, moved, never truncated."""
+    assert set(Seen(tmp_path, code).inputs) == {name}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "write('t'); os.symlink('t', 'l'); read('l')",
+        "write('./t'); read('t')",
+        "write('t'); write('t', 'a'); read('t')",
+        "write('t')\ntry:\n    os.rename('t', 'no/t')\nexcept OSError:\n    read('t')",
+        "write('t'); os.mkdir('d'); os.rename('t', 'd/t'); os.rename('d', 'e'); read('e/t')",
+        "import shutil; write('t'); os.mkdir('k'); shutil.copy('t', 'k'); shutil.move('k', 'm'); read('m/t')",
+        "import sqlite3; c = sqlite3.connect('x'); c.execute('create table t(x)'); c.close()\nread('x','rb')",
+        "pid = os.fork()\nif not pid:\n    write('t'); os.rename('t', 'u'); os._exit(0)\n"
+        "os.waitpid(pid, 0); read('u')",
+    ],
+)
+def test_what_was_made_here_is_no_input_under_any_name(tmp_path: Path, code: str) -> None:
+    """Links, moves, failed moves, other spellings, databases, and what a child moved."""
+    assert not Seen(tmp_path, code).inputs

@@ -31,13 +31,12 @@ def command(yes: bool, older_than: str, as_json: bool, url: str | None) -> int:
     Trials that are not in the trash are never touched, and what is known of deleted ones stays.
     """
     seconds = _seconds(older_than)
-    repository = locate.repository()
     failed = []
     with locate.opened(url) as store:
         root = locate.root_or_guess(locate.url_of(url))
-        found = garbage.find(store, root, repository, seconds) if store is not None else []
+        found = garbage.find(store, root, seconds) if store is not None else []
         if yes:
-            failed = [r for r in (garbage.delete(item, repository) for item in found) if r is not None]
+            failed = [r for r in (garbage.delete(item) for item in found) if r is not None]
     if as_json:
         answers.emit({"done": yes, "items": [plain(i) for i in found], "failed": [plain(r) for r in failed]})
     else:

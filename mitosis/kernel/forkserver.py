@@ -93,7 +93,7 @@ class Server:
         self.bell, bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK) if hasattr(os, "pipe2") else os.pipe()
         os.set_blocking(bell, False)
         os.set_blocking(self.bell, False)
-        self.descriptors = [self.bell, bell, _held(directory)]
+        self.descriptors = [self.bell, bell]
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         heard = {signal.SIGCHLD: lambda *_: None, signal.SIGTERM: lambda *_: self.end()}
         self.handlers = {number: signal.signal(number, handler) for number, handler in heard.items()}
@@ -218,14 +218,6 @@ class Server:
         if not order.fork:
             _execute(order, self.environ)
         return Order(order.argv, order.cwd, order.pycache, True, high)
-
-
-def _held(directory: str) -> int:
-    """A descriptor whose lock says, while it is open, that the directory is used."""
-    descriptor = os.open(f"{directory}/lock", os.O_RDWR | os.O_CREAT, 0o600)
-    with contextlib.suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-    return descriptor
 
 
 def _say(lifeline: socket.socket, line: str) -> None:

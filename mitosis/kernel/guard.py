@@ -17,9 +17,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mitosis.kernel import contract, loading, lookup, notes, places, relay, series, unseeded, unseen, watch
+from mitosis.kernel import (
+    console,
+    contract,
+    loading,
+    lookup,
+    notes,
+    places,
+    relay,
+    series,
+    surroundings,
+    unseeded,
+    unseen,
+    watch,
+)
 
 OUTCOME = "outcome.json"
+RETURNED = ".returned"  # as mitosis.folder has it
 RESULT = "result.pkl"
 
 
@@ -30,6 +44,7 @@ class _Watch:
     folder: Path
     armed: bool = False  # the next cell is the call
     calling: bool = False
+    before: surroundings.Surroundings | None = None  # the call
     begun: tuple[float, float] = (0.0, 0.0)
     seconds: float | None = None
     cpu_seconds: float | None = None
@@ -63,6 +78,7 @@ def begin(options: str) -> None:
     shell.events.register("pre_run_cell", _before_cell)
     shell.events.register("post_run_cell", _after_cell)
     _stop_at_error(shell)
+    console.install(shell)
     # matplotlib's inline backend reads its formats from here when it is first used
     shell.config.InlineBackend.figure_formats = set(given["figure_formats"])
     from mitosis.kernel import figures
@@ -120,8 +136,14 @@ def _cpu() -> float:
 
 
 def _before_cell(_info: Any) -> None:
-    if _watch is not None and _watch.armed:
+    if _watch is None:
+        return
+    if _watch.seconds is not None:
+        with contextlib.suppress(OSError):
+            (_watch.folder / RETURNED).unlink(missing_ok=True)
+    if _watch.armed:
         _watch.armed, _watch.calling = False, True
+        _watch.before = surroundings.taken()
         _watch.begun = (time.perf_counter(), _cpu())
 
 
@@ -131,6 +153,11 @@ def _stop() -> None:
         _watch.calling = False
         _watch.seconds = time.perf_counter() - _watch.begun[0]
         _watch.cpu_seconds = _cpu() - _watch.begun[1]
+        if _watch.before is not None:
+            surroundings.put_back(_watch.before)
+            _watch.before = None
+        with contextlib.suppress(OSError):
+            (_watch.folder / RETURNED).touch()
 
 
 def _stop_at_error(shell: Any) -> None:

@@ -9,39 +9,31 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mitosis.kernel import relay
+from mitosis.kernel import making, relay
+from mitosis.kernel.making import State, state_of
 from mitosis.kernel.places import Border
 
-State = tuple[int, ...]  # device, inode, size, mtime_ns, ctime_ns
-
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_TICK = 20_000_000  # nanoseconds; a file system's clock moves in steps of up to 10 ms
 _SOURCES_OF_CHANCE = frozenset({"/dev/urandom", "/dev/random", "/dev/hwrng"})
 
 
 class _File:
     """What became of a file that was not only read, and always in the same state."""
 
-    __slots__ = ("changed", "held", "mine", "read", "written")
+    __slots__ = ("changed", "held", "read", "written")
 
     def __init__(self, read: State | None = None) -> None:
         self.read = read  # the state in which its content could first be read
         self.changed = False  # it was another file, or in another state, when it was opened again
         self.written = False
-        self.mine = False  # all of its content was written here
         self.held: State | None = None  # its state before a part of its content was written here
 
-    def opened(self, state: State | None, flags: int) -> None:
-        """Note one more opening; `state` None: it was not there."""
+    def opened(self, state: State | None, flags: int, made: bool) -> None:
+        """Note one more opening; `state` None: it was not there; `made`: all it holds was written here."""
         writes = bool(flags & _WRITES)
         self.written = self.written or writes
-        if self.mine:
-            return
-        if state is None or (writes and flags & os.O_TRUNC):
-            if self.read is not None:
-                self.changed = True
-            elif writes:
-                self.mine = True
+        if state is None or made or (writes and flags & os.O_TRUNC):
+            self.changed = self.changed or self.read is not None
         elif writes and not flags & os.O_RDWR:
             self.held = self.held or state
         elif self.read is None:
@@ -50,7 +42,7 @@ class _File:
             self.changed = True
 
 
-_opened: dict[str, os.stat_result | _File] = {}  # a file that is only read stays what `os.stat` said
+_opened: dict[str, State | _File] = {}  # of a file that is only read, always in one state, that state
 _counts: dict[str, bool] = {}  # does what lies in this directory count
 _renamed: dict[str, str] = {}  # where an output went that was written under a temporary name
 _moved: list[tuple[str, str]] = []  # directories that were renamed
@@ -69,10 +61,13 @@ def begin(border: Border, others: Mapping[str, Callable[[tuple[Any, ...]], None]
     global _border, _watching, _begun
     _border = border
     _counts.clear()
-    _OTHERS.update(others or {})
+    from mitosis.kernel import openings
+
+    _OTHERS.update({**openings.EVENTS, **(others or {})})
     _watching = True
     if not _begun:  # a hook cannot be removed
         _begun = True
+        os.register_at_fork(after_in_child=_become)
         sys.addaudithook(_hook)
         _watch_relative()
 
@@ -91,14 +86,14 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if not _watching:
         return
-    path, _, flags = arguments
+    path = arguments[0]
     if path.__class__ is not str:
-        path = _text(path)
-    if path[:1] != "/":
+        path = text(path)
+    try:
+        counts = _counts[path.rpartition("/")[0]]  # of absolute directories alone
+    except KeyError:
         path = _absolute(path)
-    directory = path[: path.rfind("/")]
-    counts = _counts.get(directory)
-    if counts is None:
+        directory = path.rpartition("/")[0]
         counts = _decide(directory)
         if counts and directory.startswith("/proc/"):  # /proc/self is the kernel's to the kernel alone
             path = os.path.realpath(path)
@@ -106,39 +101,55 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         if path in _SOURCES_OF_CHANCE and "chance" in _OTHERS:
             _OTHERS["chance"]((path,))
         return
+    if _pending:
+        making.settle()
     try:
-        status = os.stat(path)  # noqa: PTH116 - the hook pays for every object it makes
+        status = _stat(path)
     except (OSError, ValueError):
-        status = None
-    if status is not None and status.st_mode & 0o170000 != 0o100000:  # no regular file
+        _note(path, None, arguments[2])
         return
-    known = _opened.get(path)
-    if known is None and _moved:
-        known = _before_the_move(path)
-    if status is None or flags & _WRITES or known.__class__ is _File:
-        _note(path, _state(status), flags)
-    elif known is None:
-        _opened[path] = status
-        if relay.in_child():
-            _tell(path, _state(status), flags)
-    elif known.st_ctime_ns != status.st_ctime_ns or known.st_ino != status.st_ino:  # type: ignore[union-attr]
-        _note(path, _state(status), flags)
+    if status.st_mode & 0o170000 != 0o100000:  # no regular file
+        return
+    state = _state(status)
+    if arguments[2] & _WRITES or (_made and state[:2] in _made):
+        _note(path, state, arguments[2])
+    elif _opened.setdefault(path, state) is not state:
+        if _opened[path] != state:
+            _note(path, state, arguments[2])
+    elif _child:
+        _tell(path, state, arguments[2])
+
+
+# the hook pays for every name of another module
+_stat, _state, _made, _pending = os.stat, making.state, making.made, making.pending
+_child = False
+
+
+def _become() -> None:
+    global _child
+    _child = True
 
 
 def _note(path: str, state: State | None, flags: int) -> None:
     """Note what is more than the first reading of a file."""
     if not path:
         return
-    file = _file_at(path)
-    file.opened(state, flags)
-    if relay.in_child():
+    making.learn(path, state)
+    writes = flags & _WRITES
+    made = state is not None and state[:2] in making.made
+    if made and not writes and path not in _opened:
+        return
+    _file_at(path).opened(state, flags, made)
+    if _child:
         _tell(path, state, flags)
+    if writes and (state is None or flags & os.O_TRUNC):
+        making.begins(path, state)
 
 
 def _file_at(path: str) -> _File:
     known = _opened.get(path)
     if not isinstance(known, _File):
-        known = _opened[path] = _File(_state(known))
+        known = _opened[path] = _File(known)
     return known
 
 
@@ -146,31 +157,17 @@ def _tell(path: str, state: State | None, flags: int) -> None:
     relay.tell("open", [path, state, flags, time.time_ns()])
 
 
-def _state(status: os.stat_result | None) -> State | None:
-    if status is None:
-        return None
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def state_of(path: str) -> State | None:
-    """The present state of a file; None where there is none."""
-    try:
-        return _state(os.stat(path))  # noqa: PTH116
-    except (OSError, ValueError):
-        return None
-
-
 def _decide(directory: str) -> bool:
     """Do the files of `directory` count: by its name, or, where that is beyond, by where it really is."""
-    counts = not _border.beyond(directory + "/")
-    if not counts:
-        counts = not _border.beyond(os.path.realpath(directory) + "/")
-    if not directory.startswith("/proc/"):  # /proc/self/cwd is another directory after each chdir
-        _counts[directory] = counts
+    counts = _counts.get(directory)
+    if counts is None:
+        counts = not _border.beyond(directory + "/") or not _border.beyond(os.path.realpath(directory) + "/")
+        if directory and not directory.startswith("/proc/"):  # /proc/self/cwd is another after each chdir
+            _counts[directory] = counts  # '' is where a path without a directory is, too
     return counts
 
 
-def _text(path: Any) -> str:
+def text(path: Any) -> str:
     """The path as text; '' for what is no path (an open file's number)."""
     if isinstance(path, str):
         return str.__str__(path)
@@ -213,84 +210,74 @@ def _watch_relative() -> None:
     os.supports_dir_fd.add(open)
 
 
-def _counted(path: Any, flags: int) -> None:
+def _at(path: Any, directory: Any) -> str:
+    """The absolute path of what a call names by `path` relative to the open `directory`; -1 for none."""
+    name = text(path)
+    if name and name[0] != "/" and isinstance(directory, int) and directory >= 0:
+        try:
+            return os.path.join(os.readlink(f"/proc/self/fd/{directory}"), name)  # noqa: PTH115, PTH118
+        except OSError:
+            return ""
+    return _absolute(name)
+
+
+def _rename(arguments: tuple[Any, ...]) -> None:
+    making.settle()
+    source, target = _at(arguments[0], arguments[2]), _at(arguments[1], arguments[3])
+    if not source or not target:
+        return
+    if os.path.isdir(source):  # noqa: PTH112
+        _moved.append((source + "/", target + "/"))
+        return
+    known = _opened.get(source)
+    if isinstance(known, _File) and known.written:
+        _renamed[source] = target
+        _file_at(target).written = True
+    state = _follow(source, target)
+    replaced = state_of(target)
+    if state is not None and replaced is not None and state[:2] != replaced[:2]:
+        making.gone(target)
+
+
+def _link(arguments: tuple[Any, ...]) -> None:
+    making.settle()
+    _follow(_at(arguments[0], arguments[2]), _at(arguments[1], arguments[3]))
+
+
+def _follow(source: str, target: str) -> State | None:
+    """What was made here and gets another name is an output under that name too; returns its state."""
+    state = state_of(source)
+    making.learn(source, state)
+    if target and state is not None and state[:2] in making.made:
+        _file_at(target).written = True
+    return state
+
+
+def _symlink(_arguments: tuple[Any, ...]) -> None:
+    making.settle()
+
+
+def _remove(arguments: tuple[Any, ...]) -> None:
+    making.settle()
+    path = _at(arguments[0], arguments[1])
+    if path and making.made:
+        making.gone(path)
+
+
+def counted(path: Any, flags: int) -> None:
     """Note an opening that no `open` event tells of, where its path counts."""
-    absolute = _absolute(_text(path))
+    absolute = _absolute(text(path))
     if absolute and _decide(absolute[: absolute.rfind("/")]):
         state = state_of(absolute)
         if state is None or os.path.isfile(absolute):  # noqa: PTH113
             _note(absolute, state, flags)
 
 
-def _database(arguments: tuple[Any, ...]) -> None:
-    """SQLite opens its files itself, for writing where it may."""
-    path = _text(arguments[0])
-    if path.startswith("file:"):
-        from urllib.parse import unquote
-
-        path = unquote(path.removeprefix("file:").partition("?")[0])
-        path = path.removeprefix("//") if path.startswith("///") else path
-    if not path or path.startswith(":memory:"):
-        return
-    _counted(path, os.O_RDWR)
-    log = f"{path}-wal"
-    if os.path.exists(log):  # noqa: PTH110 - what was written last may stand there alone
-        _counted(log, os.O_RDWR)
-
-
-def _rename(arguments: tuple[Any, ...]) -> None:
-    source, target = (_absolute(_text(a)) for a in arguments[:2])
-    if not source or not target:
-        return
-    if os.path.isdir(source):  # noqa: PTH112
-        _moved.append((source + "/", target + "/"))
-        return
-    written = _opened.get(source)
-    if isinstance(written, _File) and written.written:
-        _renamed[source] = target
-    _follow(written, target)
-
-
-def _link(arguments: tuple[Any, ...]) -> None:
-    source, target = (_absolute(_text(a)) for a in arguments[:2])
-    _follow(_opened.get(source), target)
-
-
-def _follow(source: os.stat_result | _File | None, target: str) -> None:
-    """What was written here and gets another name is not an input under that name either."""
-    if isinstance(source, _File) and source.mine and target:
-        file = _file_at(target)
-        file.written = True
-        file.mine = file.read is None
-
-
-def _before_the_move(path: str) -> _File | None:
-    """What was written here into a directory that was then renamed."""
-    for source, target in reversed(_moved):
-        if path.startswith(target):
-            _follow(_opened.get(source + path[len(target) :]), path)
-            file = _opened.get(path)
-            return file if isinstance(file, _File) else None
-    return None
-
-
-def _truncate(arguments: tuple[Any, ...]) -> None:
-    _counted(arguments[0], os.O_WRONLY)
-
-
-def _library(arguments: tuple[Any, ...]) -> None:
-    """A library that `ctypes` loads by its path; one by its name alone is the system's."""
-    path = _text(arguments[0])
-    if "/" in path:
-        _counted(path, os.O_RDONLY)
-
-
 _OTHERS: dict[str, Callable[[tuple[Any, ...]], None]] = {
-    "sqlite3.connect": _database,
     "os.rename": _rename,
     "os.link": _link,
-    "os.truncate": _truncate,
-    "ctypes.dlopen": _library,
+    "os.symlink": _symlink,
+    "os.remove": _remove,
 }
 
 
@@ -318,7 +305,9 @@ def files(unchanged: Callable[[str], bool]) -> tuple[list[dict[str, Any]], list[
     for path, known in list(_opened.items()):
         plain = path if "/." not in path and "//" not in path else _plain(path)
         file = known if isinstance(known, _File) else None
-        read = file.read if file else _state(known)  # type: ignore[arg-type]
+        read = known.read if isinstance(known, _File) else known
+        if read is not None and making.by_child(path, read):
+            read = None
         now = state_of(path)
         if read is not None and not unchanged(plain):
             entry: dict[str, Any] = {"path": plain, "state": list(read)}
@@ -331,7 +320,7 @@ def files(unchanged: Callable[[str], bool]) -> tuple[list[dict[str, Any]], list[
                 inputs.append(entry)
             elif earlier["state"] != entry["state"]:
                 earlier["changed"] = True
-        if file and file.written and now != read:
+        if file and file.written and (now is None or now != read):
             written = _where(plain, now)
             if written:
                 outputs[written] = None
@@ -355,12 +344,16 @@ def _plain(path: str) -> str:
 def _merge() -> None:
     """Add what the children opened."""
     for kind, content in relay.told():
+        if kind == "made":
+            making.told(*content)
         if kind != "open":
             continue
         path, noted, flags, at = content
         state: State | None = tuple(noted) if noted is not None else None
         file = _file_at(path)
-        creates = flags & _WRITES and (state is None or flags & os.O_TRUNC)
-        if creates and file.read is not None and file.read[3] > at - _TICK:
-            file.read, file.mine, file.changed = None, True, False  # it was read after the child had made it
-        file.opened(state, flags)
+        if flags & _WRITES and (state is None or flags & os.O_TRUNC):
+            making.created(path, at)
+            if file.read is not None and making.by_child(path, file.read):
+                file.read, file.changed = None, False  # it was read after the child had made it
+        made = state is not None and (state[:2] in making.made or making.by_child(path, state))
+        file.opened(state, flags, made)

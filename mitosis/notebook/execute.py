@@ -6,6 +6,7 @@ import ast
 import asyncio
 import contextlib
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +22,8 @@ from nbformat.v4 import new_output
 
 from mitosis import signals
 from mitosis.errors import InternalError
-from mitosis.folder import write_atomic
-from mitosis.notebook import kernels, streams
+from mitosis.folder import TrialFolder, write_atomic
+from mitosis.notebook import answer, kernels, streams
 from mitosis.notebook.forking import Manner
 
 if TYPE_CHECKING:
@@ -75,7 +76,12 @@ class _Client(NotebookClient):  # type: ignore[misc]
     job: Job
     write: Callable[[str, str], None]
     changed = True  # since the notebook was saved
+    heard = 0  # messages
     clear_before_next_output: bool
+
+    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+        self.heard += 1
+        return super().process_message(msg, cell, cell_index)
 
     def output(self, outs: Any, msg: Any, display_id: Any, cell_index: int) -> Any:
         self.changed = True
@@ -95,13 +101,20 @@ class _Client(NotebookClient):  # type: ignore[misc]
         return last
 
 
+def _log() -> logging.Logger:
+    """A logger for nbclient that says nothing: how an execution ended is told once, and by us."""
+    logger = logging.Logger("mitosis.nbclient")
+    logger.addHandler(logging.NullHandler())
+    return logger
+
+
 class _Runner:
     """One execution: the cells one after the other, beside them the savers and the signals."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.client = _Client(
-            job.notebook, allow_errors=False, record_timing=False, iopub_timeout=UNHEARD_SECONDS
+            job.notebook, allow_errors=False, record_timing=False, iopub_timeout=UNHEARD_SECONDS, log=_log()
         )
         self.client.job, self.client.write = job, self._stream
         self.kernel: kernels.Kernel | None = None
@@ -109,6 +122,7 @@ class _Runner:
         self.timed_out = False
         self.broken = ""
         self.task: asyncio.Task[Any] | None = None
+        self.silence: asyncio.Task[None] | None = None
 
     async def run(self) -> Execution:
         """The whole execution; what could not be written stands in `broken`."""
@@ -123,10 +137,15 @@ class _Runner:
                     self.kernel = kernel
                     self.client.km, self.client.kc = kernel.manager, kernel.client
                     saver = asyncio.create_task(self._save_as_it_grows())
+                    folder = self.job.path.parent
+                    self.silence = asyncio.create_task(
+                        answer.awaited(folder, kernel, lambda: self.client.heard)
+                    )
                     try:
                         return await self._cells()
                     finally:
                         saver.cancel()
+                        self.silence.cancel()
         except asyncio.CancelledError:
             if not self.interrupts:
                 raise
@@ -161,6 +180,10 @@ class _Runner:
 
     async def _died(self) -> Execution:
         assert self.kernel is not None
+        if self.silence is not None and self.silence.done():
+            told = TrialFolder(self.job.path.parent).outcome.exists()
+            reason = "the kernel did not answer any more after the experiment had returned"
+            return self._stopped(Ended.ERROR if told else Ended.DIED, reason)
         cause = await self.kernel.cause_of_death()
         return self._stopped(Ended.DIED, f"the kernel's process ended ({cause or 'cause unknown'})")
 
