@@ -46,10 +46,10 @@ def test_names_of_the_files(root: Path) -> None:
 
 
 def test_create(root: Path) -> None:
-    """A new folder holds its trial.json and nothing else, and leaves nothing beside it."""
+    """A new folder holds its trial.json, room on the disk for its end, and leaves nothing beside it."""
     folder = TrialFolder.create(root, "physics/lorenz", ID, {"b": 1, "a": math.nan})
     assert folder.path == root / "physics" / "lorenz" / ID
-    assert listed(folder.path) == ["trial.json"]
+    assert listed(folder.path) == [".reserve", "trial.json"]
     assert listed(folder.path.parent) == [ID]
     assert list(read_json(folder.trial_json)) == ["b", "a"]
 
