@@ -128,6 +128,7 @@ ROOMS = {
     ),
     # yaml is the parser of omegaconf, whose errors are told
     "app.inner": Room(ours=VALUES, doors=words("hydra omegaconf yaml")),
+    "app.refusals": Room(ours=VALUES | words("settings"), doors=words("hydra omegaconf yaml")),
     # the study is Optuna's own; its sweeper, which is installed with it, asks for it
     "app.optimize": Room(ours=VALUES | words("gate"), doors=words("hydra omegaconf"), inner=words("optuna")),
     "cli": Room(

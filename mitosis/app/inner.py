@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra._internal import utils
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository, IConfigRepository
 from hydra.core.default_element import ResultDefault
@@ -20,7 +18,7 @@ from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig
 
-from mitosis.errors import ConfigurationRefused, InternalError
+from mitosis.errors import InternalError
 
 BROKEN = (HydraException, yaml.YAMLError, UnicodeDecodeError)
 """What reading and composing the user's files raises."""
@@ -32,43 +30,6 @@ def loader() -> ConfigLoaderImpl:
     if not isinstance(found, ConfigLoaderImpl):
         raise InternalError(f"Hydra's config loader is a {type(found).__name__}, which is not known")
     return found
-
-
-def tell_broken_files(told: Callable[[Path], Path], conf: Path) -> None:
-    """Let Hydra raise ConfigurationRefused for a file that is no YAML, in place of the parser's traceback.
-
-    `told` gives the file that a user would edit: a sweep reads those of a checkout.
-    """
-    plain = getattr(utils.run_and_report, "plain", utils.run_and_report)
-
-    def run_and_report(func: Callable[[], Any]) -> Any:
-        try:
-            return func()
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
-            where = f"{told(Path(mark.name))}, line {mark.line + 1}" if mark is not None else "a file"
-            what = f"{where} is no YAML: {error.problem or error}"
-            raise ConfigurationRefused(what, "mend it; see it with: mitosis --cfg job") from error
-        except (UnicodeDecodeError, yaml.reader.ReaderError) as error:
-            odd = next((str(f) for f in sorted(conf.rglob("*.yaml")) if not _is_text(f)), f"a file of {conf}")
-            raise ConfigurationRefused(f"{odd} is no text in UTF-8", "save it as UTF-8") from error
-        except Exception as error:
-            return plain(functools.partial(_raise, error))
-
-    run_and_report.plain = plain  # type: ignore[attr-defined]
-    utils.run_and_report = run_and_report
-
-
-def _raise(error: Exception) -> None:
-    raise error
-
-
-def _is_text(file: Path) -> bool:
-    try:
-        yaml.reader.Reader(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.reader.ReaderError):
-        return False
-    return True
 
 
 def load(default: ResultDefault) -> ConfigResult:

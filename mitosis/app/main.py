@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mitosis import gate, jobs, signals
 from mitosis.app import config as configuration
-from mitosis.app import inner, state
+from mitosis.app import state
 from mitosis.display import Display
 from mitosis.errors import ConfigurationRefused
 from mitosis.trial import Status
@@ -74,7 +74,6 @@ def run(argv: Sequence[str], display: Display) -> int:
     state.begin(invocation)
     configuration.register(name)
     os.chdir(repository)
-    inner.tell_broken_files(invocation.own_file, conf)
     with signals.as_interrupts():
         code = _hydra(rest, conf)
     if signals.heard():
@@ -89,9 +88,8 @@ def run(argv: Sequence[str], display: Display) -> int:
 def _hydra(rest: list[str], conf: Path | None) -> int:
     """Hydra's own exit code, with its parser's 2 (wrong usage) as ours, 1."""
     import hydra
-    from hydra.errors import HydraException
 
-    from mitosis.app import refusals
+    from mitosis.app import inner, refusals
     from mitosis.app.task import task
 
     refusals.check_flags(rest)
@@ -99,14 +97,14 @@ def _hydra(rest: list[str], conf: Path | None) -> int:
     path, name = (str(conf), configuration.PRIMARY) if conf is not None else (None, None)
     decorated = hydra.main(version_base="1.3", config_path=path, config_name=name)(task)
     try:
-        with refusals.short():
+        with refusals.short(conf, _own_file):
             decorated()
     except KeyboardInterrupt:
         return INTERRUPTED
     except ConfigurationRefused as error:  # some trials of a sweep may have run before
         sys.stderr.write(f"mitosis: {error}\n")
         return 1
-    except HydraException as error:  # with HYDRA_FULL_ERROR=1 Hydra does not print it itself
+    except inner.BROKEN as error:  # with HYDRA_FULL_ERROR=1 Hydra does not print it itself
         traceback.print_exception(error)
         return 1
     except SystemExit as ended:
@@ -115,6 +113,12 @@ def _hydra(rest: list[str], conf: Path | None) -> int:
             return 1
         return 1 if ended.code == 2 else int(ended.code or 0)
     return 0
+
+
+def _own_file(path: Path) -> Path:
+    """The file that a user would edit, where `path` is that of a checkout."""
+    driver = state.invocation()
+    return driver.own_file(path) if driver is not None else path
 
 
 def _exit_code(invocation: state.Invocation, code: int) -> int:

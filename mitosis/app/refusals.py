@@ -1,20 +1,30 @@
-"""Says in two lines what Hydra refuses, where its own report takes ten."""
+"""Says in two lines what Hydra refuses, or cannot read, where its own report takes ten and more."""
 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
+
 from mitosis.errors import ConfigurationRefused
+from mitosis.settings import Settings
 
 _MORE = "Hydra's whole account of it: HYDRA_FULL_ERROR=1"
 
 
 @contextlib.contextmanager
-def short() -> Iterator[None]:
+def short(conf: Path | None, own: Callable[[Path], Path]) -> Iterator[None]:
     """Let what Hydra refuses arrive as ConfigurationRefused; all else is reported as Hydra does it.
+
+    So do files that are no YAML: `conf` holds them, and `own` gives the one that a user would edit, where a
+    sweep reads those of a checkout.
 
     The report is private to Hydra. A version that has none of that name keeps its own words; so does
     HYDRA_FULL_ERROR, with which the user asks for them.
@@ -28,17 +38,17 @@ def short() -> Iterator[None]:
         return
 
     def report(body: Callable[[], Any]) -> Any:
-        refused: list[CompactHydraException] = []
+        refused: list[Exception] = []
 
         def watched() -> Any:
             try:
                 return body()
-            except CompactHydraException as error:
+            except (CompactHydraException, yaml.YAMLError, UnicodeDecodeError) as error:
                 refused.append(error)
 
         result = plain(watched)
         if refused:
-            raise _refusal(refused[0]) from refused[0]
+            raise _refusal(refused[0], conf, own) from refused[0]
         return result
 
     utils.run_and_report = report  # type: ignore[assignment]
@@ -63,14 +73,47 @@ def check_flags(words: Sequence[str]) -> None:
     parser.parse_args(list(words))
 
 
-def _refusal(error: Exception) -> ConfigurationRefused:
+def _refusal(error: Exception, conf: Path | None, own: Callable[[Path], Path]) -> ConfigurationRefused:
     """What happened and what to do, from the lines of Hydra's message and those of its cause."""
     from omegaconf.errors import OmegaConfBaseException
 
+    if isinstance(error, yaml.YAMLError | UnicodeDecodeError):
+        return _broken(error, conf, own)
     what, todo = _parts(str(error))
     if isinstance(error.__cause__, OmegaConfBaseException):
         what = f"{what.rstrip('.')}: {_parts(str(error.__cause__))[0]}"
-    return ConfigurationRefused(what, todo or _MORE)
+    return ConfigurationRefused(what, _known(what) or todo or _MORE)
+
+
+def _broken(
+    error: yaml.YAMLError | UnicodeDecodeError, conf: Path | None, own: Callable[[Path], Path]
+) -> ConfigurationRefused:
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark
+        where = f"{own(Path(mark.name))}, line {mark.line + 1}" if mark is not None else "a file"
+        what = f"{where} is no YAML: {error.problem or error}"
+        return ConfigurationRefused(what, "mend it; see it with: mitosis --cfg job")
+    files = sorted(conf.rglob("*.yaml")) if conf is not None else []
+    odd = next((str(f) for f in files if not _is_text(f)), f"a file of {conf}")
+    return ConfigurationRefused(f"{odd} is no text in UTF-8", "save it as UTF-8")
+
+
+def _is_text(file: Path) -> bool:
+    try:
+        yaml.reader.Reader(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.reader.ReaderError):
+        return False
+    return True
+
+
+def _known(what: str) -> str:
+    """For a misspelt key of ours, the nearest there is; to append it, as Hydra advises, leads nowhere."""
+    odd = re.match(r"Could not override 'mitosis\.(\w+)'", what)
+    if odd is None:
+        return ""
+    names = [field.name for field in fields(Settings)]
+    near = difflib.get_close_matches(odd[1], names, n=1)
+    return f"did you mean mitosis.{near[0]}?" if near else f"it knows: {', '.join(names)}"
 
 
 def _parts(message: str) -> tuple[str, str]:
