@@ -78,15 +78,24 @@ def failure(trial: Trial) -> str:
     error = trial.outcome.error if trial.outcome is not None else None
     if error is None:
         return "no reason was recorded"
-    if error.kind in ("ModuleNotFoundError", "ImportError") and not error.traceback:
-        where = (
-            f"conf/experiment/{trial.spec.experiment}.yaml names {trial.spec.module}:{trial.spec.function}"
-        )
-        return f"{trial.spec.experiment}: {safe(error.message)}\n  check the names: {safe(where)}"
+    if error.kind in ("ModuleNotFoundError", "ImportError") and '  File "' not in error.traceback:
+        return f"{trial.spec.experiment}: {safe(error.message)}\n  {safe(_looked_for(trial))}"
     if error.traceback:
-        reason = "" if trial.status is Status.FAILED else f"\n{trial.spec.experiment}: {safe(error.message)}"
+        told = trial.status is Status.FAILED and not error.kind.endswith("InstantiationException")
+        reason = "" if told else f"\n{trial.spec.experiment}: {safe(error.message)}"
         return error.traceback.rstrip("\n") + reason
     return f"{trial.spec.experiment}: {safe(error.message)}"
+
+
+def _looked_for(trial: Trial) -> str:
+    """Which key names the experiment's function, and where its module was looked for."""
+    spec = trial.spec
+    places = [spec.code.tree or spec.code.repository, "its src/", *spec.settings.get("source_roots", ())]
+    return (
+        f"experiment.module and experiment.function (conf/experiment/{spec.experiment}.yaml) name "
+        f"{spec.module}:{spec.function}, looked for in {', '.join(map(str, places))} (mitosis.source_roots "
+        "adds more) and among the installed packages"
+    )
 
 
 def outcomes(sweep: str, name: str, counts: Mapping[Status, int], skipped: int, size: int | None) -> str:

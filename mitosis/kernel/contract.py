@@ -121,8 +121,28 @@ def _decimal() -> type:
 def read(result: Any) -> Reading:
     """What is recorded of the experiment's `result`.
 
-    Raises ContractError where it is no mapping, has no `main`, or `main` is no JSON value.
+    Raises ContractError where it is no mapping, has no `main`, `main` is no JSON value, or it raises.
     """
+    try:
+        return _read(result)
+    except ContractError:
+        raise
+    except Exception as error:  # a mapping, a number and a text of the user's may raise anything
+        raise ContractError(
+            f"what the experiment returned, {_described(result)}, cannot be read: "
+            f"{type(error).__name__}: {message(error)}; return a dict of plain values."
+        ) from None
+
+
+def message(error: BaseException) -> str:
+    """The text of an exception; its `__str__` may raise anything, too."""
+    try:
+        return str(error)
+    except Exception as failed:
+        return f"<its message cannot be shown: {type(failed).__name__}>"
+
+
+def _read(result: Any) -> Reading:
     if not isinstance(result, Mapping):
         raise ContractError(
             f"the experiment returned {_described(result)}; "
@@ -136,15 +156,15 @@ def read(result: Any) -> Reading:
     for key, value in result.items():
         as_number = number(value)
         if key not in ("main", "metrics") and isinstance(key, str) and as_number is not None:
-            metrics[key] = as_number
+            metrics[_name(key)] = as_number
     nested = result.get("metrics")
     if isinstance(nested, Mapping):
         for key, value in nested.items():
             as_number = number(value)
             if isinstance(key, str) and as_number is not None:
-                metrics[key] = as_number
+                metrics[_name(key)] = as_number
             else:
-                left_out.append(_note(f"metrics.{key}", value))
+                left_out.append(_note(f"metrics.{_name(str(key))}", value))
     elif nested is not None and number(nested) is not None:
         metrics["metrics"] = number(nested) or 0.0
     elif nested is not None:
@@ -152,20 +172,25 @@ def read(result: Any) -> Reading:
     return Reading(_main(result["main"]), metrics, left_out)
 
 
+def _name(key: str) -> str:
+    """A key as text that can be written: half of a surrogate pair is spelled out."""
+    return key.encode("utf-8", "backslashreplace").decode()
+
+
 def _main(value: Any) -> Any:
     value = unwrapped(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
     as_number = number(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return int(value)
-    if as_number is not None:
+    if as_number is not None and not whole:
         return as_number
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = json.dumps(int(value) if whole else value, allow_nan=False, ensure_ascii=False)
+        text.encode()  # half of a surrogate pair is no text
     except (TypeError, ValueError, RecursionError) as error:
         raise ContractError(
             f"'main' is {_described(value)}, which cannot be recorded ({error}); "
             "return a number, or a JSON value (text, list, dict) that is stored but not compared."
-        ) from error
+        ) from None
     return json.loads(text)
 
 

@@ -27,6 +27,7 @@ from mitosis.kernel import (
     relay,
     series,
     surroundings,
+    targets,
     unseeded,
     unseen,
     watch,
@@ -44,6 +45,8 @@ class _Watch:
     folder: Path
     armed: bool = False  # the next cell is the call
     calling: bool = False
+    call: Any = None  # IPython's word for the cell that is the call
+    inner: Any = None  # and for one that the experiment itself runs
     before: surroundings.Surroundings | None = None  # the call
     begun: tuple[float, float] = (0.0, 0.0)
     seconds: float | None = None
@@ -135,15 +138,17 @@ def _cpu() -> float:
     return mine.ru_utime + mine.ru_stime + children.ru_utime + children.ru_stime
 
 
-def _before_cell(_info: Any) -> None:
+def _before_cell(info: Any) -> None:
     if _watch is None:
         return
     if _watch.seconds is not None:
         with contextlib.suppress(OSError):
             (_watch.folder / RETURNED).unlink(missing_ok=True)
-    if _watch.armed:
+    if _watch.calling:
+        _watch.inner = info
+    elif _watch.armed:
         _watch.armed, _watch.calling = False, True
-        _watch.before = surroundings.taken()
+        _watch.call, _watch.before = info, surroundings.taken()
         _watch.begun = (time.perf_counter(), _cpu())
 
 
@@ -165,32 +170,46 @@ def _stop_at_error(shell: Any) -> None:
     lay_out = shell.showtraceback
 
     def showtraceback(*args: Any, **kwargs: Any) -> Any:
-        _stop()
+        inner = _watch is not None and _watch.inner is not None
+        if kwargs.get("running_compiled_code") and not inner:  # else it is the user's to show one
+            _stop()
+            _keep_unshowable(sys.exc_info()[1])
         return lay_out(*args, **kwargs)
 
     shell.showtraceback = showtraceback
 
 
+def _keep_unshowable(error: BaseException | None) -> None:
+    """Write an exception whose text cannot be made: to lay it out ends in another one."""
+    try:
+        str(error)
+    except Exception:
+        assert error is not None
+        _write_failure(_kind(error), contract.message(error), user_traceback(error))
+
+
 def _after_cell(result: Any) -> None:
     if _watch is None:
         return
+    if _watch.calling and result.info is not _watch.call:
+        _watch.inner = None
+        return
     _stop()
     error = result.error_before_exec or result.error_in_exec
-    if error is not None and not _watch.written:
-        _write_failure(_kind(error), _message(error), user_traceback(error))
+    if error is None or _watch.written:
+        return
+    made = targets.wrong(error)
+    if made is not None:
+        trace = user_traceback(made[1])
+        _write_failure(_kind(error), made[0], trace if '  File "' in trace else "")
+    else:
+        _write_failure(_kind(error), contract.message(error), user_traceback(error))
 
 
 def _kind(error: BaseException) -> str:
     module = type(error).__module__
     name = type(error).__qualname__
     return name if module in ("builtins", contract.__name__) else f"{module}.{name}"
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as failed:  # a user's __str__ may raise anything
-        return f"<its message cannot be shown: {type(failed).__name__}>"
 
 
 def user_traceback(error: BaseException) -> str:
@@ -200,7 +219,7 @@ def user_traceback(error: BaseException) -> str:
     try:
         shown = traceback.TracebackException.from_exception(error, compact=True)
     except Exception as failed:  # a user's exception may not even be describable
-        return f"<the traceback cannot be shown: {type(failed).__name__}: {failed}>\n"
+        return f"<the traceback cannot be shown: {type(failed).__name__}>\n"
     linked: list[traceback.TracebackException | None] = [shown]
     seen: set[int] = set()
     while linked:
@@ -213,9 +232,12 @@ def user_traceback(error: BaseException) -> str:
     return "".join(shown.format())
 
 
+_MAKERS = (f"{os.sep}hydra{os.sep}_internal{os.sep}", f"{os.sep}importlib{os.sep}__init__.py")
+
+
 def _of_user(filename: str) -> bool:
     ours = str(Path(__file__).parent)
-    hidden = (f"{os.sep}IPython{os.sep}", f"{os.sep}ipykernel", "<frozen importlib")
+    hidden = (f"{os.sep}IPython{os.sep}", f"{os.sep}ipykernel", "<frozen importlib", *_MAKERS)
     return not filename.startswith((ours, "<ipython-input")) and not any(h in filename for h in hidden)
 
 
@@ -290,7 +312,8 @@ def _keep(result: Any) -> None:
     try:
         content = cloudpickle.dumps(result)
     except Exception as error:  # a user's object may raise anything while it is pickled
-        what = f"the result cannot be pickled ({type(error).__name__}: {error}); metrics are kept"
+        reason = f"{type(error).__name__}: {contract.message(error)}"
+        what = f"the result cannot be pickled ({reason}); metrics are kept"
         _watch.notes.append({"kind": "result_not_kept", "what": what, "where": RESULT})
         return
     _replace(_watch.folder / RESULT, content)

@@ -82,7 +82,7 @@ def data(*private: str, own: Iterable[str] = ()) -> Border:
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")  # noqa: PTH118
     config = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")  # noqa: PTH118
     tools = [os.path.join(home, name) for name in (".ipython", ".jupyter", ".matplotlib")]  # noqa: PTH118
-    foreign = directories([*python, *SYSTEM, cache, config, *tools, *private])
+    foreign = directories([*python, *SYSTEM, cache, config, *tools, *private, _OURS])
     return Border(foreign, directories(own))
 
 
