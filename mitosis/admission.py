@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+from mitosis import labels
 from mitosis.errors import ConfigurationRefused
 from mitosis.settings import Settings
 
@@ -25,6 +26,8 @@ def check(repository: Path, settings: Settings, sweep: bool) -> None:
     if settings.resume is not None and not sweep:
         todo = "go on with it by `mitosis resume`, or leave out mitosis.resume"
         raise ConfigurationRefused(f"mitosis.resume={settings.resume} names a sweep, and this is none", todo)
+    for tag in settings.tags:
+        labels.check(tag)
     if settings.project == "":
         todo = "leave it out: the project is the origin's address, or the first commit"
         raise ConfigurationRefused("mitosis.project is empty", todo)

@@ -30,6 +30,15 @@ class Audit:
     damage: tuple[Remark, ...]
 
 
+def without_store(root: Path) -> Audit:
+    """What is to say where there is no store: folders of trials are damage, and they are all it takes."""
+    folders = sum(1 for _ in trial_folders(root)) if root.is_dir() else 0
+    if not folders:
+        return Audit(0, 0, (), ())
+    what = f"there is no store, and {folders} folders of trials: make it anew with mitosis check --rebuild"
+    return Audit(0, 0, (), (Remark("no_store", what, str(root)),))
+
+
 def audit(store: Store, root: Path, repository: Path | None, tell: Callable[[int], None]) -> Audit:
     """Check every trial of the store against its folder, every folder against the store, the store itself.
 

@@ -94,7 +94,7 @@ ROOMS = {
     "store": Room(ours=VALUES | words("identity where"), doors=words("sqlalchemy alembic")),
     # the launcher: no door of another's, so that the store, git and notebooks are reached through their rooms
     "settings": Room(),
-    "admission": Room(ours=words("errors settings")),
+    "admission": Room(ours=words("errors labels settings")),
     "patience": Room(ours=words("errors")),
     "agreement": Room(ours=CORE | words("gate capture store settings patience")),
     "signals": Room(),

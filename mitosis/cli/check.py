@@ -37,7 +37,7 @@ def command(rebuild: bool, merge: Path | None, as_json: bool, url: str | None) -
         print(f"made {database} anew from {audit.rebuild(root, database)} folders", file=sys.stderr)
     with locate.opened(url) as store:
         if store is None:
-            found = audit.Audit(0, 0, (), ())
+            found = audit.without_store(root)
         else:
             merged = audit.merge(store, root, merge.absolute()) if merge is not None else []
             if merge is not None:

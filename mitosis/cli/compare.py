@@ -9,7 +9,8 @@ import click
 
 from mitosis import compare
 from mitosis.again import noise
-from mitosis.cli import answers, locate, sample, tables, text
+from mitosis.cli import answers, locate, sample, select, tables, text
+from mitosis.errors import SelectionRefused
 from mitosis.trial import JSON, Summary
 
 if TYPE_CHECKING:
@@ -49,11 +50,12 @@ def command(
     every = [
         compare.compare(trials, metric, names, most, better == "lower") for metric in metrics or ("main",)
     ]
+    _there(metrics, trials)
     if as_json:
         answers.emit(_document(every, found))
         return 0
     if found is None:
-        print("no trial yet")
+        print("no trial matches" if select.narrowed(wanted) else "no trial yet")
         return 0
     with tables.paged():
         for number, comparison in enumerate(every):
@@ -75,6 +77,15 @@ def _floor(store: Store | None, trials: Sequence[Summary], metric: str) -> float
 def _repeats(floor: float) -> Iterator[str]:
     if floor:
         yield f"repeats with the same seed alone differ by up to {text.number(floor)}: mitosis noise ID"
+
+
+def _there(metrics: Sequence[str], trials: Sequence[Summary]) -> None:
+    """Refuse a metric that none of the trials has: it is mistyped."""
+    names = sorted({name for trial in trials for name in trial.metrics})
+    odd = [name for name in metrics if name != "main" and name not in names]
+    if odd and trials:
+        known = ", ".join(["main", *names[:20]])
+        raise SelectionRefused(f"no trial has the metric {text.safe(odd[0])}", f"there are: {known}")
 
 
 def _document(every: Sequence[compare.Comparison], found: sample.Sample | None) -> JSON:

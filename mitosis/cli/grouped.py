@@ -66,8 +66,8 @@ def _cells(store: Store, keys: Sequence[Key], rows: Sequence[Sequence[Any]]) -> 
     columns: list[list[tables.Cell]] = []
     for at, values in enumerate(zip(*rows, strict=True)):
         kind = keys[at].name if at < len(keys) else ""
-        short = store.brief(kind, {v for v in values if v}) if kind in _DIGESTS else {}
-        columns.append([short.get(value) or text.number(value) for value in values])
+        short = store.brief(kind, {v for v in values if isinstance(v, str) and v}) if kind in _DIGESTS else {}
+        columns.append([short[v] if isinstance(v, str) and v in short else text.number(v) for v in values])
     return [list(row) for row in zip(*columns, strict=True)]
 
 

@@ -40,8 +40,11 @@ def opened(given: str | None) -> Iterator[Store | None]:
     """The existing store, its dead trials settled; None where there is none yet."""
     store = existing(given)
     if store is None:
+        left = url_of(given)
         if given:  # it may be mistyped
             click.echo(f"note: there is no store at {given}", err=True)
+        elif left is not None and root_of(left) is not None:  # where the last run left it
+            click.echo(f"note: the store of the last run is gone: {left}", err=True)
         yield None
         return
     with store:

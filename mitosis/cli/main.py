@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -51,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def guarded(body: Callable[[], int]) -> int:
     """Run `body`; an expected error is one or two lines on stderr, a fault of ours shows where it is."""
     try:
-        return body()
+        code = body()
+        sys.stdout.flush()
     except Refused as error:
         _complain(str(error))
         return REFUSED
@@ -62,16 +64,28 @@ def guarded(body: Callable[[], int]) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO) or error.filename is not None:
+            return _fault(error)
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _complain(f"the answer could not be written: {error.strerror}\n  make room, or send it elsewhere")
+        return REFUSED
     except MitosisError as error:
         _complain(str(error))
         return FAULT
     except Exception as error:  # the boundary: whatever is not foreseen is a fault of ours
-        traceback.print_exc()
-        _complain(
-            f"a fault of mitosis itself: {type(error).__name__}: {error}\n"
-            "  please report it with the lines above and the output of `mitosis --version`"
-        )
-        return FAULT
+        return _fault(error)
+    return code
+
+
+def _fault(error: Exception) -> int:
+    traceback.print_exception(error)
+    _complain(
+        f"a fault of mitosis itself: {type(error).__name__}: {error}\n"
+        "  please report it with the lines above and the output of `mitosis --version`"
+    )
+    return FAULT
 
 
 def _complain(message: str) -> None:

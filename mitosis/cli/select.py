@@ -69,7 +69,7 @@ def options(function: F) -> F:
         ),
         click.option(
             "--limit",
-            type=click.IntRange(min=0),
+            type=click.IntRange(0, 2**31),
             help=f"At most so many; 0: all. Default: {PAGE}.",
         ),
     )):  # fmt: skip

@@ -83,7 +83,7 @@ def failure(trial: Trial) -> str:
     if error.traceback:
         told = trial.status is Status.FAILED and not error.kind.endswith("InstantiationException")
         reason = "" if told else f"\n{trial.spec.experiment}: {safe(error.message)}"
-        return error.traceback.rstrip("\n") + reason
+        return "\n".join(safe_lines(error.traceback)) + reason
     return f"{trial.spec.experiment}: {safe(error.message)}"
 
 
