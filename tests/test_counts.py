@@ -101,7 +101,7 @@ NEVER_TO_READ = re.compile(
     r"(alembic|rich|asyncpg|psycopg|git|hydra|omegaconf|nbformat|numpy|pandas|yaml|zmq)(\.|$)"
     r"|sqlalchemy\.(orm|ext|dialects\.postgresql)(\.|$)"
     r"|mitosis\.(app|notebook|kernel|examples|closing|launch|gate|capture\.(judge|inputs|checkout))(\.|$)"
-    r"|mitosis\.cli\.(?!main|ls|locate|tables|text)"
+    r"|mitosis\.cli\.(?!main|ls|locate|select|tables|text)"
 )
 NEVER_TO_RUN = re.compile(
     r"(alembic|git|click|numpy|scipy|pandas|matplotlib|IPython|ipykernel|debugpy|jedi|psutil|cloudpickle)(\.|$)"

@@ -111,21 +111,30 @@ def much(project: Project) -> Project:
     return project
 
 
+PEAK = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+
+
 def run_within(project: Project, megabytes: int, how: str) -> None:
-    """Run a trial whose launcher, and every process below it, needs less than so much memory at its peak."""
-    with (project.path.parent / "err").open("w+b") as err:
-        launcher = subprocess.Popen(
-            [sys.executable, "-m", "mitosis", "experiment=toy", "params=much", f"params.how={how}"],
-            cwd=project.path,
-            stdout=subprocess.DEVNULL,
-            stderr=err,
-            env={**os.environ, "PYTHONWARNINGS": ""},
-        )
-        _, status, usage = os.wait4(launcher.pid, 0)
-        launcher.returncode = os.waitstatus_to_exitcode(status)
-        err.seek(0)
-        assert launcher.returncode == 0, err.read()[-3000:]
-    peak = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+    """Run a trial whose launcher, and every process below it, needs less than so much memory at its peak.
+
+    A small process starts it: a child counts what the process had that it was forked from.
+    """
+    command = [sys.executable, "-m", "mitosis", "experiment=toy", "params=much", f"params.how={how}"]
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *command],
+        cwd=project.path,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONWARNINGS": ""},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    peak = int(done.stdout) / (1024 if sys.platform == "linux" else 1024**2)
     assert peak < megabytes, f"{peak:.0f} MB"
 
 
