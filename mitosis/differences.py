@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from mitosis import identity
@@ -52,6 +52,8 @@ class Differences:
     files: tuple[Change, ...] = ()  # of the user's own code: blob ids of what was loaded
     lookups: tuple[Change, ...] = ()  # "table:name": digests of values in tables of Python objects
     commits: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # full hashes, whether they differ or not
+    unseen_code: tuple[str, ...] = ()  # files that one side's commit alone has, see `with_unseen`
+    unseen_data: tuple[str, ...] = ()  # the same, where the trials read their inputs
     code_known: bool = True  # False: what was loaded is not known on a side, the commits alone can tell
     inputs: tuple[Change, ...] = ()  # path: digests; declared and observed
     seed: tuple[Change, ...] = ()
@@ -65,8 +67,10 @@ class Differences:
         """The causes that differ, of `CAUSES` and in that order."""
         differs = {
             "params": bool(self.params),
-            "code": bool(self.entry_point or self.files or self.lookups or self._other_commits()),
-            "inputs": bool(self.inputs),
+            "code": bool(
+                self.entry_point or self.files or self.lookups or self._other_commits() or self.unseen_code
+            ),
+            "inputs": bool(self.inputs or self.unseen_data),
             "seed": bool(self.seed),
             "environment": bool(self.environment),
         }
@@ -117,6 +121,27 @@ def between(
     )
 
 
+def with_unseen(found: Differences, a: Trial, b: Trial, moved: Sequence[str]) -> Differences:
+    """The differences with those of `moved`, files that one of the two commits alone has, that nobody names.
+
+    What lies where one of the trials read an input is data, unless it is Python; all else is code, since
+    code can find it without naming it.
+    """
+    known = {*loaded(a), *loaded(b)}
+    read_ones = {path for t in (a, b) for path in read(t) if path not in known and not path.startswith("/")}
+    places = {path.rpartition("/")[0] for path in read_ones}
+    data = [p for p in moved if p not in known and not p.endswith(".py") and _beside(p, read_ones, places)]
+    code = [p for p in moved if p not in data]
+    return replace(found, unseen_code=tuple(code), unseen_data=tuple(data))
+
+
+def _beside(path: str, read_ones: Iterable[str], places: Collection[str]) -> bool:
+    """Is it an input, or does it lie in the directory of one, or below that (but for the top)."""
+    above = [place for place in places if place and path.startswith(f"{place}/")]
+    below = any(path.startswith(f"{name}/") for name in read_ones)
+    return path in read_ones or below or bool(above) or path.rpartition("/")[0] in places
+
+
 def metrics(old: Sequence[Trial], new: Sequence[Trial]) -> tuple[Metric, ...]:
     """`main` and the metrics whose means differ between two sets of trials, `main` first."""
     names = sorted({name for t in (*old, *new) if t.outcome for name in t.outcome.metrics} - {"main"})
@@ -134,6 +159,14 @@ def metrics(old: Sequence[Trial], new: Sequence[Trial]) -> tuple[Metric, ...]:
 def is_number(value: JSON) -> bool:
     """Is it a number that can be subtracted: no boolean, no text."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean of at least one number; halves are added where the sum is beyond what a float holds."""
+    try:
+        return math.fsum(values) / len(values)
+    except (OverflowError, ValueError):  # ValueError: infinities of both signs
+        return sum(v / len(values) for v in values)
 
 
 def same_number(a: JSON, b: JSON) -> bool:
@@ -174,7 +207,7 @@ def _mean(trials: Sequence[Trial], name: str) -> JSON:
     values = [v for t in trials if (v := value(t, name)) is not None]
     if len(values) == 1 or (values and not all(map(is_number, values))):
         return values[0] if all(v == values[0] for v in values) else None
-    return math.fsum(values) / len(values) if values else None
+    return mean(values) if values else None
 
 
 def _distinct(values: Iterable[H]) -> tuple[H, ...]:

@@ -11,6 +11,7 @@ from mitosis.errors import RepositoryRefused
 
 if TYPE_CHECKING:
     from mitosis.store.store import Store
+    from mitosis.trial import Trial
 
 
 def repository() -> Path | None:
@@ -62,6 +63,12 @@ def root_of(url: str) -> str | None:
     top = repository()
     left = settle.pointer(top) if top is not None else None
     return str(left["root"]) if left and left["store"] == url else None
+
+
+def home(trial: Trial) -> Path:
+    """The repository of a trial: where it ran, else, where that is gone, the one around."""
+    own = Path(trial.spec.code.repository)
+    return own if (own / ".git").exists() else repository() or own
 
 
 def existing(given: str | None) -> Store | None:

@@ -399,6 +399,8 @@ def test_a_culprit_among_64_commits(lab: Callable[..., Project]) -> None:
 def test_commits_of_the_same_code_are_not_run(lab: Callable[..., Project]) -> None:
     """Commits that touch nothing that is loaded stand for each other; several may be left as candidates."""
     project = lab("x")
+    project.write("notes.md", "")
+    project.commit()
     a = trial(project)
     for number in range(6):
         project.write("notes.md", f"{number}\n")
@@ -502,3 +504,65 @@ def test_shares_of_a_known_game() -> None:
     assert not additive.exact and additive.parts == {c: float(ord(c)) for c in five}
     assert additive.interaction == 0.0
     assert shares.shares(five, lambda taken: float(len(taken) == 5)).interaction == -1.5
+
+
+# --- files that a commit adds ---------------------------------------------------------------------------
+
+SUM = "sum(float(p.read_text()) for p in sorted(Path('d').glob('*')))"
+PATH = "from pathlib import Path\n\n\n"
+
+
+def test_a_file_that_a_pattern_finds(lab: Callable[..., Project]) -> None:
+    """A commit adds a file that a pattern finds: the data made the change, in that commit, not in a later one."""
+    project = lab("x", top=PATH)
+    project.write("d/a", "1.0")
+    write(project, SUM, top=PATH)
+    a = trial(project)
+    project.write("d/b", "10.0")
+    culprit = project.commit("data")
+    project.write("readme.md", "words")
+    project.commit()
+    write(project, f"{SUM} * 1", top=PATH)
+    b = trial(project)
+    found = answer("why", a, b)
+    assert close(found["shares"]["inputs"], 1) and close(found["shares"]["code"], 0)
+    assert answer("bisect", a, b)["commit"] == culprit
+    before = len(answer("ls", "--limit", "0"))
+    assert answer("why", a, b)["shares"] == found["shares"] and answer("bisect", a, b)["started"] == 0
+    assert len(answer("ls", "--limit", "0")) == before
+
+
+def test_a_package_that_shadows_a_module(lab: Callable[..., Project]) -> None:
+    """A package is found before the module of its name: a trial of the commit before does not stand for it."""
+    top = "from helper import k\ntry:\n    from fast import k\nexcept ImportError:\n    pass\n\n\n"
+    project = lab("k", top=top, helper="k = 2\n")
+    a = trial(project)
+    project.write("helper/__init__.py", "k = 3\n")
+    shadow = project.commit()
+    b = trial(project)
+    project.write("fast.py", "k = 7\n")
+    fast = project.commit()
+    c = trial(project)
+    trial(project, x=2.0)
+    for last, wanted in ((b, shadow), (c, shadow)):
+        assert answer("bisect", a, last)["commit"] == wanted
+    assert answer("bisect", b, c)["commit"] == fast
+    assert answer("why", a, c)["shares"] == {"code": 1.0}
+
+
+def test_a_file_that_is_only_looked_for(lab: Callable[..., Project]) -> None:
+    """A test for a file is in no record: the number is still not called chance, and its commit is found."""
+    project = lab("1 + os.path.exists('flag')", top="import os\n\n\n")
+    a = trial(project)
+    project.write("flag", "")
+    culprit = project.commit()
+    b = trial(project)
+    found = answer("diff", a, b)
+    assert (found["causes"], found["code"]["unseen"]) == (["code"], ["flag"])
+    assert found["noise"] is None and not found["not_reproducible"]
+    assert "only one of them has flag" in call("diff", a, b)[1]
+    told = answer("why", a, b)
+    assert told["shares"] == {"code": 1.0} and told["noise"]["repeats"] == 4
+    assert told["noise"]["floor"] == 0.0 and not told["noise"]["change_within"]
+    assert "within noise" not in call("diff", a, b)[1]
+    assert answer("bisect", a, b)["commit"] == culprit

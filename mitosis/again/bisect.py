@@ -116,7 +116,7 @@ class Search:
                 reason = f"{trial.status.value}: {reason}".partition("\n")[0]
                 return Run(commit, SKIPPED, None, tuple(trials), started, reason)
             started = started or ran
-        mean = math.fsum(differences.value(t, self.question.metric) for t in trials) / len(trials)
+        mean = differences.mean([differences.value(t, self.question.metric) for t in trials])
         return Run(commit, self.question.verdict(mean), mean, tuple(trials), started)
 
     def _trial(self, wanted: Recorded) -> tuple[Trial, bool]:

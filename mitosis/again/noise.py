@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mitosis import differences
+from mitosis import differences, finding
+from mitosis.capture import shape
 from mitosis.trial import JSON, Status, Trial
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ KIND = "noise"  # of the attestation
 _QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
               2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086)  # fmt: skip
 """Student's, 97.5 %, for 1, 2, ... degrees of freedom: to import scipy takes longer than `diff` may."""
+_LARGE = 1e150
 _MOST = 200  # trials of one recipe that are looked at, the newest
 
 
@@ -62,8 +64,10 @@ def pooled(spreads: Sequence[Spread | None]) -> float | None:
     freedom = sum(s.n - 1 for s in known)
     if not freedom:
         return None
-    variance = math.fsum((s.n - 1) * (s.std or 0.0) ** 2 for s in known) / freedom
-    return _quantile(freedom) * math.sqrt(2.0 * variance)
+    largest = max(s.std or 0.0 for s in known)
+    scale = largest if largest > _LARGE else 1.0
+    variance = math.fsum((s.n - 1) * ((s.std or 0.0) / scale) ** 2 for s in known) / freedom
+    return _quantile(freedom) * math.sqrt(2.0 * variance) * scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,10 @@ def noise_of(store: Store, trial: Trial, metric: str = "main") -> Noise:
 
 
 def alike(store: Store, trial: Trial) -> list[Trial]:
-    """The succeeded trials of the recipe of `trial` with any seed, in any environment, newest first."""
+    """The succeeded trials of the recipe of `trial` with any seed, in any environment, newest first.
+
+    Those of other commits count where their commit has the same files: code finds what it never names.
+    """
     from mitosis.store.store import Query
 
     if trial.outcome is None or not trial.outcome.code_identity:
@@ -110,8 +117,11 @@ def alike(store: Store, trial: Trial) -> list[Trial]:
         status=(Status.SUCCEEDED,),
         limit=_MOST,
     )
-    wanted = _key(trial)
-    found = (store.get(line.id) for line in store.find(question))
+    wanted, commit = _key(trial), trial.spec.code.commit
+    place = finding.home(trial)
+    lines = store.find(question)
+    same = {c: c == commit or shape.same(place, c, commit) for c in {line.commit for line in lines}}
+    found = (store.get(line.id) for line in lines if same[line.commit])
     return [t for t in found if _key(t) == wanted]
 
 
@@ -137,19 +147,19 @@ def of(trials: Iterable[Trial], seed: int, metric: str) -> Noise:
             ids.append(trial.id)
     own = values.get(seed, [])
     repeated = own if len(own) > 1 else max(values.values(), key=len, default=[])
-    return Noise(
-        metric, spread(repeated), spread([math.fsum(v) / len(v) for v in values.values()]), tuple(ids)
-    )
+    return Noise(metric, spread(repeated), spread([differences.mean(v) for v in values.values()]), tuple(ids))
 
 
 def spread(values: Sequence[float]) -> Spread | None:
     """The spread of at least two values; None of fewer."""
     if len(values) < 2:
         return None
-    mean = math.fsum(values) / len(values)
     if min(values) == max(values):
         return Spread(len(values), values[0], 0.0, values[0], values[0])
-    std = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
+    mean, largest = differences.mean(values), max(map(abs, values))
+    scale = largest if largest > _LARGE else 1.0  # the squares of larger numbers are beyond a float
+    squares = math.fsum((v / scale - mean / scale) ** 2 for v in values)
+    std = scale * math.sqrt(squares / (len(values) - 1))
     return Spread(len(values), mean, std, min(values), max(values))
 
 

@@ -58,6 +58,7 @@ class Recorded:
     taken: Mapping[str, str | None] = field(default_factory=dict)  # path -> commit that it is from; None: out
     settings: Mapping[str, JSON] = field(default_factory=dict)
     writes: bool = False  # it wrote files into its working directory
+    written: tuple[str, ...] = ()  # which, relative to the repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def recorded(trial: Trial) -> Recorded:
         settings={k: v for k, v in spec.settings.items() if k not in _ONCE},
         writes=spec.settings.get("cwd") != WorkingDirectory.trial.value
         and any(not Path(o.path).is_absolute() for o in outputs),
+        written=tuple(o.path for o in outputs if not Path(o.path).is_absolute()),
     )
 
 

@@ -11,7 +11,7 @@ from mitosis import differences
 from mitosis.again import hybrids, noise, recorded, shares
 from mitosis.again.hybrids import Hybrid, Pair
 from mitosis.again.recorded import Bench, Impossible
-from mitosis.capture import environment
+from mitosis.capture import environment, shape
 from mitosis.display import Display
 from mitosis.errors import Refused
 from mitosis.trial import Status, Trial
@@ -82,6 +82,9 @@ def pair(store: Store, bench: Bench, a: Trial, b: Trial, by: str) -> Pair:
     if a.spec.code.project != b.spec.code.project:
         raise Refused("the two trials are of different projects", "choose two of one: mitosis ls")
     found = differences.between(a, b, recorded.environments(store, a, b))
+    commits = a.spec.code.commit, b.spec.code.commit
+    if commits[0] != commits[1]:
+        found = differences.with_unseen(found, a, b, shape.moved(bench.repository, *commits))
     return hybrids.split(bench.repository, Pair(a, b, found), by)
 
 
@@ -93,7 +96,7 @@ def plan(store: Store, bench: Bench, two: Pair, metric: str, repeats: int) -> Pl
         there = _recorded_end(two, taken) or _there(store, bench, two, taken)
         if there is None:
             missing.append(taken)
-        else:
+        elif there.status is Status.SUCCEEDED:
             standing.append(Hybrid(taken, there, reused=True))
     more = sum(_lacking(store, t, min(repeats, 2)) for t in (two.a, two.b))
     times = [t.outcome.seconds or 0.0 for t in (two.a, two.b) if t.outcome]
