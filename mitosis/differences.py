@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mitosis import identity
@@ -52,7 +52,7 @@ class Differences:
     files: tuple[Change, ...] = ()  # of the user's own code: blob ids of what was loaded
     lookups: tuple[Change, ...] = ()  # "table:name": digests of values in tables of Python objects
     commits: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # full hashes, whether they differ or not
-    unseen_code: tuple[str, ...] = ()  # files that one side's commit alone has, see `with_unseen`
+    unseen_code: tuple[str, ...] = ()  # files that one side's commit alone has, see again/unseen.py
     unseen_data: tuple[str, ...] = ()  # the same, where the trials read their inputs
     code_known: bool = True  # False: what was loaded is not known on a side, the commits alone can tell
     inputs: tuple[Change, ...] = ()  # path: digests; declared and observed
@@ -119,27 +119,6 @@ def between(
         statuses=(_distinct(t.status.value for t in old), _distinct(t.status.value for t in new)),
         results=(_results(old), _results(new)),
     )
-
-
-def with_unseen(found: Differences, a: Trial, b: Trial, moved: Sequence[str]) -> Differences:
-    """The differences with those of `moved`, files that one of the two commits alone has, that nobody names.
-
-    What lies where one of the trials read an input is data, unless it is Python; all else is code, since
-    code can find it without naming it.
-    """
-    known = {*loaded(a), *loaded(b)}
-    read_ones = {path for t in (a, b) for path in read(t) if path not in known and not path.startswith("/")}
-    places = {path.rpartition("/")[0] for path in read_ones}
-    data = [p for p in moved if p not in known and not p.endswith(".py") and _beside(p, read_ones, places)]
-    code = [p for p in moved if p not in data]
-    return replace(found, unseen_code=tuple(code), unseen_data=tuple(data))
-
-
-def _beside(path: str, read_ones: Iterable[str], places: Collection[str]) -> bool:
-    """Is it an input, or does it lie in the directory of one, or below that (but for the top)."""
-    above = [place for place in places if place and path.startswith(f"{place}/")]
-    below = any(path.startswith(f"{name}/") for name in read_ones)
-    return path in read_ones or below or bool(above) or path.rpartition("/")[0] in places
 
 
 def metrics(old: Sequence[Trial], new: Sequence[Trial]) -> tuple[Metric, ...]:

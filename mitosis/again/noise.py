@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mitosis import differences, finding
 from mitosis.capture import shape
-from mitosis.trial import JSON, Status, Trial
+from mitosis.trial import JSON, Status, Summary, Trial, TrialSpec
 
 if TYPE_CHECKING:
-    from mitosis.store.store import Store
+    from mitosis.store.store import Query, Store
 
 KIND = "noise"  # of the attestation
 _QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
@@ -105,24 +105,59 @@ def alike(store: Store, trial: Trial) -> list[Trial]:
 
     Those of other commits count where their commit has the same files: code finds what it never names.
     """
-    from mitosis.store.store import Query
-
     if trial.outcome is None or not trial.outcome.code_identity:
         return []
-    question = Query(
+    wanted, commit, identity = _key(trial), trial.spec.code.commit, trial.outcome.code_identity
+    place = finding.home(trial)
+    lines = store.find(_query(trial, Status.SUCCEEDED))
+    same = {c: c == commit or shape.same(place, c, commit) for c in {line.commit for line in lines}}
+    like = [x for x in lines if (x.code_identity == identity and same[x.commit]) or is_repeat(x, trial)]
+    found = [store.get(line.id) for line in like[:_MOST]]
+    return [t for t in found if _key(t) == wanted or (is_repeat(t.spec, trial) and _same_bytes(t, trial))]
+
+
+def failed(store: Store, trial: Trial, environment: str) -> str:
+    """The id of a repeat of `trial` that failed in that environment; '' where none did."""
+    for line in store.find(_query(trial, Status.FAILED)):
+        own = line.seed == trial.spec.seed and is_repeat(line, trial)
+        if own and store.get(line.id).spec.environment == environment:
+            return line.id
+    return ""
+
+
+def _query(trial: Trial, status: Status) -> Query:
+    from mitosis.store.store import Query
+
+    return Query(
         project=trial.spec.code.project,
         experiment=trial.spec.experiment,
         param_set=trial.spec.param_set.digest,
-        code_identity=trial.outcome.code_identity,
-        status=(Status.SUCCEEDED,),
-        limit=_MOST,
+        status=(status,),
     )
-    wanted, commit = _key(trial), trial.spec.code.commit
-    place = finding.home(trial)
-    lines = store.find(question)
-    same = {c: c == commit or shape.same(place, c, commit) for c in {line.commit for line in lines}}
-    found = (store.get(line.id) for line in lines if same[line.commit])
-    return [t for t in found if _key(t) == wanted]
+
+
+def repeat_note(trial: Trial) -> str:
+    """The note of a trial that repeats another one to see how much it varies."""
+    return f"repeats {trial.id[:7]}"
+
+
+def is_repeat(other: Summary | TrialSpec, trial: Trial) -> bool:
+    """Was it run as a repeat of `trial`, whatever it loaded and read then."""
+    told = other.note in (repeat_note(trial), f"reproduces {trial.id}")
+    told = told or other.note.startswith(f"noise of {trial.id},")
+    return told and any(tag in other.tags for tag in ("why", "reproduce", KIND))
+
+
+def _same_bytes(other: Trial, trial: Trial) -> bool:
+    """Did both find the same bytes in the inputs that both read, and run the same code of all they loaded."""
+    pairs = [(_read(other), _read(trial)), (differences.loaded(other), differences.loaded(trial))]
+    return all(x[name] == y[name] for x, y in pairs for name in x.keys() & y.keys())
+
+
+def _read(trial: Trial) -> dict[str, str]:
+    """Digests of the inputs by path, without those that the trial wrote itself: theirs are of the end."""
+    own = {o.path for o in (trial.outcome.outputs if trial.outcome else ())}
+    return {path: r.digest for path, r in differences.read(trial).items() if path not in own}
 
 
 def together(trials: Iterable[Trial]) -> list[Trial]:
@@ -169,7 +204,7 @@ def document(noise: Noise) -> dict[str, JSON]:
         "metric": noise.metric,
         "repeats": _document(noise.repeats),
         "seeds": _document(noise.seeds),
-        "floor": noise.floor,
+        "floor": noise.floor if noise.repeats is not None else None,
         "trials": list(noise.trials),
     }
 
@@ -204,6 +239,6 @@ def _more(measured: Noise, attested: Noise | None) -> Noise:
 
 
 def _key(trial: Trial) -> tuple[Any, ...]:
-    inputs = tuple(sorted((path, r.digest) for path, r in differences.read(trial).items()))
+    inputs = tuple(sorted(_read(trial).items()))
     code = trial.outcome.code_identity if trial.outcome else ""
     return (trial.spec.module, trial.spec.function, trial.spec.param_set.digest, code, inputs)

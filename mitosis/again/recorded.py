@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import mitosis
 from mitosis import differences, gate, identity, launch
-from mitosis.capture import checkout, code, git, inputs, manifest, synthesis
+from mitosis.capture import checkout, code, copies, git, inputs, manifest, synthesis
 from mitosis.display import Display
 from mitosis.errors import Refused, RepositoryRefused, TrialRefused
 from mitosis.gate import Verdict
@@ -140,7 +140,11 @@ def prepared(bench: Bench, recipe: Recorded, cache: inputs.DigestCache | None = 
     if taken:
         commit = synthesis.commit(bench.repository, commit, taken)
         tree = _checkout(bench, commit)
-    private = recipe.writes
+    # a trial that writes to what is linked writes to the user's own file: it gets copies
+    all_of_them = copies.light(links.values())
+    copied = {p: s for p, s in links.items() if all_of_them or copies.touched(p, recipe.written)}
+    links = {p: s for p, s in links.items() if p not in copied}
+    private = recipe.writes or bool(copied)
     if private:
         tree = _place(bench, commit, secrets.token_hex(6))
     elif links:
@@ -152,6 +156,7 @@ def prepared(bench: Bench, recipe: Recorded, cache: inputs.DigestCache | None = 
             checkout.link(tree, links)
         if private:
             checkout.open_directories(tree)
+            copies.copy(tree, copied)
         _checked(recipe, tree, cache)
         yield _verdict(bench, recipe, commit, tree)
     finally:

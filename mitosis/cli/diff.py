@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mitosis import differences, finding, identity
-from mitosis.again import noise
+from mitosis.again import noise, unseen
 from mitosis.capture import git
 from mitosis.cli import answers, chosen, locate, tables, text
 from mitosis.differences import Change, Differences, Metric
@@ -51,12 +51,9 @@ def command(a: str, b: str, patch: bool, as_json: bool, url: str | None) -> int:
 
 def _unseen(found: Differences, sides: Sequence[chosen.Chosen], repository: Path) -> Differences:
     """The differences with the files that one commit alone has: nothing else can have made another result."""
-    from mitosis.capture import shape
-
     a, b = (side.trial for side in sides)
     with contextlib.suppress(RepositoryRefused):  # a commit is gone: nothing is known of its files
-        moved = shape.moved(repository, a.spec.code.commit, b.spec.code.commit)
-        return differences.with_unseen(found, a, b, moved)
+        return unseen.added(found, a, b, repository)
     return found
 
 
