@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import math
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from mitosis.cli import main
 from mitosis.display import Silent
 from mitosis.notebook import forking
 from mitosis.request import Request
-from mitosis.settings import Rerun, Settings, changed
+from mitosis.settings import OnDirty, Rerun, Settings, changed
 from mitosis.trial import Status
 from tests import project as project_of_tests
 from tests.project import Project
@@ -64,10 +65,14 @@ def trial(
     status: Status = Status.SUCCEEDED,
     missing: bool = False,
     module: str = "toy",
+    dirty: bool = False,
     **params: Any,
 ) -> str:
     """Run one trial of today's code; returns its id, or that of the one that stands for it."""
-    settings = Settings(rerun=Rerun.missing if missing else Rerun.always)
+    settings = Settings(
+        rerun=Rerun.missing if missing else Rerun.always,
+        on_dirty=OnDirty.snapshot if dirty else OnDirty.refuse,
+    )
     values = {"x": x, **params}
     request = Request(
         experiment="toy",
@@ -640,9 +645,6 @@ def test_what_failed_is_not_run_twice(lab: Callable[..., Project]) -> None:
     project.commit()
     b = trial(project, y=3.0)
     found, searched = answer("why", a, b), answer("bisect", a, b)
-    for t in answer("ls", "--limit", "0"):
-        if t["status"] == "failed":
-            print(answer("show", t["id"])["error"], answer("show", t["id"])["modules"], t["seconds"])
     before = len(answer("ls", "--limit", "0"))
     assert answer("why", a, b)["shares"] == found["shares"]
     assert answer("bisect", a, b)["candidates"] == searched["candidates"]
@@ -672,3 +674,49 @@ def test_the_noise_of_what_fails(lab: Callable[..., Project]) -> None:
     a = trial(project, status=Status.FAILED)
     code, out, _ = call("noise", a)
     assert code == 2 and "no repeat" in out and len(answer("ls")) == 2
+
+
+def test_a_repository_that_was_moved(lab: Callable[..., Project], tmp_path: Path) -> None:
+    """The pointer and the folders are absolute; where they lead nowhere, the repository's own are found."""
+    project = lab("x")
+    a = trial(project)
+    new = tmp_path / "elsewhere"
+    os.chdir(tmp_path)
+    project.path.rename(new)
+    os.chdir(new)
+    found = answer("show", a)
+    assert found["folder"].startswith(str(new)) and Path(found["html"]).is_file()
+    assert answer("reproduce", a)["verdict"] == "identical"
+    assert answer("noise", a, "--repeats", "2", "--seeds", "0")["repeats"]["n"] == 2
+
+
+def test_an_experiment_that_moved_to_another_module(lab: Callable[..., Project]) -> None:
+    """Where the good entry point is gone, that of the bad trial is run; what cannot run clears nobody."""
+    project = lab("x")
+    a = trial(project)
+    project.git("mv", "toy.py", "other.py")
+    project.commit("move")
+    project.write("other.py", RUN % "x * 3")
+    culprit = project.commit("culprit")
+    project.write("readme.md", "")
+    project.commit()
+    b = trial(project, module="other")
+    assert answer("bisect", a, b)["commit"] == culprit
+    project.write("other.py", "import nothing_like_it\n")
+    project.commit()
+    c = trial(project, module="other", status=Status.FAILED)
+    code, _, err = call("bisect", a, c)
+    assert code == 1 and "cannot run" in err and "not the cause" not in err
+
+
+def test_snapshots_of_one_commit(lab: Callable[..., Project]) -> None:
+    """Between two snapshots there is no commit: what is named are the snapshots, not the commit below."""
+    project = lab("x * 5")
+    ids = []
+    for number in (1, 2):
+        project.write("toy.py", RUN % f"x * {number}")
+        ids.append(trial(project, dirty=True))
+    commits = [answer("show", name)["commit"] for name in ids]
+    found = answer("bisect", *ids)
+    assert found["commit"] is None and found["candidates"] == commits
+    assert "not committed" in call("bisect", *ids)[1]

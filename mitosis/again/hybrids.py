@@ -208,7 +208,7 @@ def _its_own_fault(trial: Trial, wanted: Recorded) -> bool:
     if trial.status is Status.TIMED_OUT:
         return trial.spec.settings.get("timeout") == wanted.settings.get("timeout")
     error = trial.outcome.error if trial.outcome else None
-    return error is not None and bool(error.traceback)
+    return error is not None and (bool(error.traceback) or error.kind == "ContractError")
 
 
 def made(
