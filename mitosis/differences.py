@@ -52,6 +52,8 @@ class Differences:
     files: tuple[Change, ...] = ()  # of the user's own code: blob ids of what was loaded
     lookups: tuple[Change, ...] = ()  # "table:name": digests of values in tables of Python objects
     commits: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # full hashes, whether they differ or not
+    unseen_code: tuple[str, ...] = ()  # files that one side's commit alone has, see again/unseen.py
+    unseen_data: tuple[str, ...] = ()  # the same, where the trials read their inputs
     code_known: bool = True  # False: what was loaded is not known on a side, the commits alone can tell
     inputs: tuple[Change, ...] = ()  # path: digests; declared and observed
     seed: tuple[Change, ...] = ()
@@ -65,8 +67,10 @@ class Differences:
         """The causes that differ, of `CAUSES` and in that order."""
         differs = {
             "params": bool(self.params),
-            "code": bool(self.entry_point or self.files or self.lookups or self._other_commits()),
-            "inputs": bool(self.inputs),
+            "code": bool(
+                self.entry_point or self.files or self.lookups or self._other_commits() or self.unseen_code
+            ),
+            "inputs": bool(self.inputs or self.unseen_data),
             "seed": bool(self.seed),
             "environment": bool(self.environment),
         }
@@ -136,6 +140,14 @@ def is_number(value: JSON) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def mean(values: Sequence[float]) -> float:
+    """The mean of at least one number; halves are added where the sum is beyond what a float holds."""
+    try:
+        return math.fsum(values) / len(values)
+    except (OverflowError, ValueError):  # ValueError: infinities of both signs
+        return sum(v / len(values) for v in values)
+
+
 def same_number(a: JSON, b: JSON) -> bool:
     """Are two metrics equal; nan is equal to itself here."""
     if isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b):
@@ -174,7 +186,7 @@ def _mean(trials: Sequence[Trial], name: str) -> JSON:
     values = [v for t in trials if (v := value(t, name)) is not None]
     if len(values) == 1 or (values and not all(map(is_number, values))):
         return values[0] if all(v == values[0] for v in values) else None
-    return math.fsum(values) / len(values) if values else None
+    return mean(values) if values else None
 
 
 def _distinct(values: Iterable[H]) -> tuple[H, ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mitosis.errors import RepositoryRefused
 
 if TYPE_CHECKING:
     from mitosis.store.store import Store
+    from mitosis.trial import Trial
 
 
 def repository() -> Path | None:
@@ -31,14 +32,31 @@ def _around(here: Path) -> Path:
 
 def project() -> str | None:
     """The project of the repository around the working directory; None outside of one."""
-    from mitosis import settle
     from mitosis.capture import code
 
     top = repository()
     if top is None:
         return None
-    left = settle.pointer(top)
+    left = _left(top)
     return str(left["project"]) if left and left.get("project") else code.project(top)
+
+
+def _left(top: Path) -> dict[str, Any] | None:
+    """What the last run left; the repository's own trials/ where root and store are there no more.
+
+    The pointer holds absolute paths, which lead nowhere after the repository was moved.
+    """
+    from mitosis import settle
+
+    left, own = settle.pointer(top), top / "trials" / "mitosis.db"
+    if left is None or not own.is_file():
+        return left
+    path = str(left["store"]).removeprefix("sqlite:///")
+    if path != left["store"] and not Path(path).is_file():
+        return {**left, "root": str(own.parent), "store": f"sqlite:///{own}"}
+    if not Path(str(left.get("root", ""))).is_dir():
+        return {**left, "root": str(own.parent)}
+    return left
 
 
 def url_of(given: str | None) -> str | None:
@@ -49,19 +67,22 @@ def url_of(given: str | None) -> str | None:
     top = repository()
     if top is None:
         return None
-    from mitosis import settle
-
-    left = settle.pointer(top)
+    left = _left(top)
     return str(left["store"]) if left else f"sqlite:///{top / 'trials' / 'mitosis.db'}"
 
 
 def root_of(url: str) -> str | None:
     """The root that belongs to the store at `url`, where the last run here used that store."""
-    from mitosis import settle
 
     top = repository()
-    left = settle.pointer(top) if top is not None else None
+    left = _left(top) if top is not None else None
     return str(left["root"]) if left and left["store"] == url else None
+
+
+def home(trial: Trial) -> Path:
+    """The repository of a trial: where it ran, else, where that is gone, the one around."""
+    own = Path(trial.spec.code.repository)
+    return own if (own / ".git").exists() else repository() or own
 
 
 def existing(given: str | None) -> Store | None:

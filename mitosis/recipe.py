@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis.capture import inputs, judge, origins
-from mitosis.errors import TrialRefused
+from mitosis.capture import inputs, judge, origins, shape
+from mitosis.errors import RepositoryRefused, TrialRefused
 from mitosis.store import Query
 from mitosis.trial import CodeState, FileRecord, Status, Trial
 
@@ -77,7 +77,8 @@ def difference(trial: Trial, recipe: Recipe, store: Store) -> str:
         return f"the entry point was {spec.module}:{spec.function}"
     if outcome.taints:
         return f"the record of trial {trial.id[:7]} is not proven"
-    return _code(trial, recipe) or _data(spec.inputs, outcome.inputs, recipe, store)
+    known = _code(trial, recipe) or _data(spec.inputs, outcome.inputs, recipe, store)
+    return known or _found(trial, recipe)
 
 
 def _code(trial: Trial, recipe: Recipe) -> str:
@@ -91,6 +92,26 @@ def _code(trial: Trial, recipe: Recipe) -> str:
     others = (m for m in trial.outcome.modules if Path(m.path).is_absolute() and m.origin != "built")
     changed += [m.path for m in others if not _holds(Path(m.path), m.blob)]
     return f"{changed[0]} changed" if changed else ""
+
+
+def _found(trial: Trial, recipe: Recipe) -> str:
+    """The first file that one of the commits alone has and that the trial would have come upon.
+
+    A package is imported in the stead of a module, a pattern finds one file more: what the trial loaded and
+    read does not show that.
+    """
+    assert trial.outcome is not None
+    repository, commits = Path(recipe.code.repository), (trial.spec.code.commit, recipe.code.commit)
+    try:
+        moved = shape.moved(repository, *commits)
+    except RepositoryRefused:
+        return f"commit {commits[0][:12]} is gone"
+    read = [r.path for r in (*trial.spec.inputs, *trial.outcome.inputs)]
+    places = {path.rpartition("/")[0] for path in read if not path.startswith("/")}
+    for path in moved:
+        if path.endswith(".py") or path.rpartition("/")[0] in places:
+            return f"{path} is {'new' if shape.has(repository, commits[1], path) else 'gone'}"
+    return ""
 
 
 def _holds(path: Path, blob: str) -> bool:

@@ -117,7 +117,8 @@ ROOMS = {
     "recipe": Room(ours=CORE | words("capture store")),
     # what runs the record again: on the launcher, beside Hydra
     "again": Room(
-        ours=CORE | LAUNCHER | words("capture store differences compare attesting"), inner=words("numpy")
+        ours=CORE | LAUNCHER | words("capture store differences compare attesting finding"),
+        inner=words("numpy"),
     ),
     "launch": Room(ours=CORE | LAUNCHER | words("capture notebook store")),
     "jobs": Room(ours=CORE | LAUNCHER | words("capture store")),

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import math
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from mitosis.cli import main
 from mitosis.display import Silent
 from mitosis.notebook import forking
 from mitosis.request import Request
-from mitosis.settings import Settings, changed
+from mitosis.settings import OnDirty, Rerun, Settings, changed
 from mitosis.trial import Status
 from tests import project as project_of_tests
 from tests.project import Project
@@ -57,13 +58,25 @@ def write(project: Project, expression: str, message: str = "work", **files: str
     return project.commit(message)
 
 
-def trial(project: Project, x: float = 1.0, seed: int = 0, **params: Any) -> str:
-    """Run one trial of today's code; returns its id."""
-    settings = Settings()
+def trial(
+    project: Project,
+    x: float = 1.0,
+    seed: int = 0,
+    status: Status = Status.SUCCEEDED,
+    missing: bool = False,
+    module: str = "toy",
+    dirty: bool = False,
+    **params: Any,
+) -> str:
+    """Run one trial of today's code; returns its id, or that of the one that stands for it."""
+    settings = Settings(
+        rerun=Rerun.missing if missing else Rerun.always,
+        on_dirty=OnDirty.snapshot if dirty else OnDirty.refuse,
+    )
     values = {"x": x, **params}
     request = Request(
         experiment="toy",
-        module="toy",
+        module=module,
         function="run",
         input_patterns=(),
         params=values,
@@ -75,7 +88,7 @@ def trial(project: Project, x: float = 1.0, seed: int = 0, **params: Any) -> str
         changed_settings=changed(settings),
     )
     made = launch.run_trial(gate.check(project.path, settings), request, Silent())
-    assert made.status is Status.SUCCEEDED, made.outcome
+    assert made.status is status, made.outcome
     return made.id
 
 
@@ -399,6 +412,8 @@ def test_a_culprit_among_64_commits(lab: Callable[..., Project]) -> None:
 def test_commits_of_the_same_code_are_not_run(lab: Callable[..., Project]) -> None:
     """Commits that touch nothing that is loaded stand for each other; several may be left as candidates."""
     project = lab("x")
+    project.write("notes.md", "")
+    project.commit()
     a = trial(project)
     for number in range(6):
         project.write("notes.md", f"{number}\n")
@@ -502,3 +517,206 @@ def test_shares_of_a_known_game() -> None:
     assert not additive.exact and additive.parts == {c: float(ord(c)) for c in five}
     assert additive.interaction == 0.0
     assert shares.shares(five, lambda taken: float(len(taken) == 5)).interaction == -1.5
+
+
+# --- files that a commit adds ---------------------------------------------------------------------------
+
+SUM = "sum(float(p.read_text()) for p in sorted(Path('d').glob('*')))"
+PATH = "from pathlib import Path\n\n\n"
+
+
+def test_a_file_that_a_pattern_finds(lab: Callable[..., Project]) -> None:
+    """A commit adds a file that a pattern finds: the data made the change, and that commit did."""
+    project = lab("x", top=PATH)
+    project.write("d/a", "1.0")
+    write(project, SUM, top=PATH)
+    a = trial(project)
+    project.write("d/b", "10.0")
+    culprit = project.commit("data")
+    project.write("readme.md", "words")
+    project.commit()
+    write(project, f"{SUM} * 1", top=PATH)
+    b = trial(project)
+    found = answer("why", a, b)
+    assert close(found["shares"]["inputs"], 1) and close(found["shares"]["code"], 0)
+    assert answer("bisect", a, b)["commit"] == culprit
+    before = len(answer("ls", "--limit", "0"))
+    assert answer("why", a, b)["shares"] == found["shares"] and answer("bisect", a, b)["started"] == 0
+    assert len(answer("ls", "--limit", "0")) == before
+
+
+def test_a_package_that_shadows_a_module(lab: Callable[..., Project]) -> None:
+    """A package is found before the module of its name: no trial of the commit before stands for it."""
+    top = "from helper import k\ntry:\n    from fast import k\nexcept ImportError:\n    pass\n\n\n"
+    project = lab("k", top=top, helper="k = 2\n")
+    a = trial(project)
+    project.write("helper/__init__.py", "k = 3\n")
+    shadow = project.commit()
+    b = trial(project)
+    project.write("fast.py", "k = 7\n")
+    fast = project.commit()
+    c = trial(project)
+    trial(project, x=2.0)
+    for last, wanted in ((b, shadow), (c, shadow)):
+        assert answer("bisect", a, last)["commit"] == wanted
+    assert answer("bisect", b, c)["commit"] == fast
+    assert answer("why", a, c)["shares"] == {"code": 1.0}
+
+
+def test_a_file_that_is_only_looked_for(lab: Callable[..., Project]) -> None:
+    """A test for a file is in no record: the number is still not called chance, and its commit is found."""
+    project = lab("1 + os.path.exists('flag')", top="import os\n\n\n")
+    a = trial(project)
+    project.write("flag", "")
+    culprit = project.commit()
+    b = trial(project)
+    found = answer("diff", a, b)
+    assert (found["causes"], found["code"]["unseen"]) == (["code"], ["flag"])
+    assert found["noise"] is None and not found["not_reproducible"]
+    assert "only one of them has flag" in call("diff", a, b)[1]
+    told = answer("why", a, b)
+    assert told["shares"] == {"code": 1.0} and told["noise"]["repeats"] == 4
+    assert told["noise"]["floor"] == 0.0 and not told["noise"]["change_within"]
+    assert "within noise" not in call("diff", a, b)[1]
+    assert answer("bisect", a, b)["commit"] == culprit
+
+
+def test_only_what_is_missing_is_run(lab: Callable[..., Project]) -> None:
+    """Other words change nothing; a module or a file of data that is new makes a trial missing."""
+    project = lab("x", top=PATH)
+    project.write("d/a", "1.0")
+    write(project, SUM, top=PATH)
+    a = trial(project)
+    project.write("readme.md", "words")
+    project.commit()
+    assert trial(project, missing=True) == a
+    project.write("d/b", "10.0")
+    project.commit()
+    b = trial(project, missing=True)
+    assert b != a and answer("show", b)["main"] == 11.0
+    project.write("package/__init__.py", "")
+    project.commit()
+    assert trial(project, missing=True) not in (a, b)
+
+
+# --- what is not to be believed ---------------------------------------------------------------------------
+
+
+def test_the_users_own_files_are_not_written(lab: Callable[..., Project]) -> None:
+    """A trial that appends to an ignored file that it reads gets a copy; the file and its time stay."""
+    kept = "def kept(x):\n    Path('s/new.txt').write_text('1')\n    with open('s/state.txt', 'r+') as f:\n"
+    kept += "        text = f.read()\n        f.write('1')\n    return float(len(text))\n\n\n"
+    project = lab("kept(x)", top=PATH + kept)
+    project.write(".gitignore", "__pycache__/\ns/\n")
+    state = project.write("s/state.txt", "11")
+    project.commit()
+    a = trial(project)
+    (project.path / "s/new.txt").unlink()
+    write(project, "kept(x) * 2", top=PATH + kept)
+    b = trial(project, x=2.0)
+    (project.path / "s/new.txt").unlink()
+    before = state.read_text(), state.stat().st_mtime_ns
+    call("reproduce", a)
+    found = answer("why", a, b)
+    text = call("why", a, b)[1]
+    call("bisect", a, b)
+    assert (state.read_text(), state.stat().st_mtime_ns) == before
+    assert not (project.path / "s/new.txt").exists()
+    assert found["noise"]["floor"] != 0.0 or found["noise"]["silent"], found
+    assert "noise: none, " not in text
+
+
+def test_a_result_that_cannot_be_kept(lab: Callable[..., Project]) -> None:
+    """What could not be pickled was not compared, and that is said beside the verdict."""
+    project = lab("x, 'lock': threading.Lock()", top="import threading\n\n\n")
+    a = trial(project)
+    done = answer("reproduce", a)
+    assert (done["verdict"], done["not_compared"]) == ("identical", ["result"])
+    said = call("reproduce", a)[1]
+    assert "identical in metrics; the result was not kept and not compared" in said
+
+
+def test_what_failed_is_not_run_twice(lab: Callable[..., Project]) -> None:
+    """The same question asked again runs nothing: not the trial in between, not the commit that failed."""
+    project = lab("x")
+    a = trial(project)
+    write(project, "x + 0.0", top="import nothing_like_it\n")
+    project.write("toy.py", (RUN % "x + y").replace("x: float = 1.0", "x: float = 1.0, y: float = 1.0"))
+    project.commit()
+    b = trial(project, y=3.0)
+    found, searched = answer("why", a, b), answer("bisect", a, b)
+    before = len(answer("ls", "--limit", "0"))
+    assert answer("why", a, b)["shares"] == found["shares"]
+    assert answer("bisect", a, b)["candidates"] == searched["candidates"]
+    assert len(answer("ls", "--limit", "0")) == before
+    assert [r["verdict"] for r in searched["runs"]].count("skipped") == 1
+
+
+def test_numbers_at_the_end_of_floats(lab: Callable[..., Project]) -> None:
+    """Numbers whose squares or differences no float holds: no fault, and no number that is none."""
+    luck = "int.from_bytes(os.urandom(1), 'big') - 127.5"
+    top = "import math\nimport os\n\n\n"
+    project = lab(f"math.inf if x == 2 else math.copysign(1e308, {luck})", top=top)
+    a, b = trial(project), trial(project, x=2.0)
+    for _ in range(3):
+        trial(project)
+    assert call("noise", a, "--repeats", "3", "--seeds", "0")[0] == 0
+    assert call("diff", a, b)[0] == 0 and call("diff", "@1", "@2")[0] == 0
+    assert answer("noise", b, "--repeats", "2", "--seeds", "0")["floor"] is None
+    assert call("noise", a, "--repeats", "0")[0] == call("noise", a, "--seeds", "-1")[0] == 1
+    code, _, err = call("why", a, a)
+    assert code == 1 and "there is no change" in err
+
+
+def test_the_noise_of_what_fails(lab: Callable[..., Project]) -> None:
+    """A trial that fails is repeated once; the exit code is that of a trial that did not succeed."""
+    project = lab("x / 0")
+    a = trial(project, status=Status.FAILED)
+    code, out, _ = call("noise", a)
+    assert code == 2 and "no repeat" in out and len(answer("ls")) == 2
+
+
+def test_a_repository_that_was_moved(lab: Callable[..., Project], tmp_path: Path) -> None:
+    """The pointer and the folders are absolute; where they lead nowhere, the repository's own are found."""
+    project = lab("x")
+    a = trial(project)
+    new = tmp_path / "elsewhere"
+    os.chdir(tmp_path)
+    project.path.rename(new)
+    os.chdir(new)
+    found = answer("show", a)
+    assert found["folder"].startswith(str(new)) and Path(found["html"]).is_file()
+    assert answer("reproduce", a)["verdict"] == "identical"
+    assert answer("noise", a, "--repeats", "2", "--seeds", "0")["repeats"]["n"] == 2
+
+
+def test_an_experiment_that_moved_to_another_module(lab: Callable[..., Project]) -> None:
+    """Where the good entry point is gone, that of the bad trial is run; what cannot run clears nobody."""
+    project = lab("x")
+    a = trial(project)
+    project.git("mv", "toy.py", "other.py")
+    project.commit("move")
+    project.write("other.py", RUN % "x * 3")
+    culprit = project.commit("culprit")
+    project.write("readme.md", "")
+    project.commit()
+    b = trial(project, module="other")
+    assert answer("bisect", a, b)["commit"] == culprit
+    project.write("other.py", "import nothing_like_it\n")
+    project.commit()
+    c = trial(project, module="other", status=Status.FAILED)
+    code, _, err = call("bisect", a, c)
+    assert code == 1 and "cannot run" in err and "not the cause" not in err
+
+
+def test_snapshots_of_one_commit(lab: Callable[..., Project]) -> None:
+    """Between two snapshots there is no commit: what is named are the snapshots, not the commit below."""
+    project = lab("x * 5")
+    ids = []
+    for number in (1, 2):
+        project.write("toy.py", RUN % f"x * {number}")
+        ids.append(trial(project, dirty=True))
+    commits = [answer("show", name)["commit"] for name in ids]
+    found = answer("bisect", *ids)
+    assert found["commit"] is None and found["candidates"] == commits
+    assert "not committed" in call("bisect", *ids)[1]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mitosis import differences, gate
 from mitosis.again import hybrids, noise, recorded
 from mitosis.again.recorded import Bench, Impossible, Recorded
-from mitosis.capture import environment, git, history
+from mitosis.capture import environment, git, history, shape
 from mitosis.display import Display
 from mitosis.errors import Refused, TrialRefused
 from mitosis.trial import Status, Trial
@@ -63,6 +63,8 @@ class Answer:
         False  # the culprit is where the two lines parted: the good number came later, on the other
     )
 
+    uncommitted: bool = False  # the candidates are snapshots: no commit made the change
+
     @property
     def started(self) -> int:
         """How many commits were run."""
@@ -84,6 +86,8 @@ class Search:
     jobs: int = 1
     stop: Callable[[], None] = lambda: None  # ends the kernels of trials that run side by side
     known: dict[str, Run] = field(default_factory=dict)
+    moved: Trial | None = None  # the bad trial, where its entry point is another one
+    file: str = ""  # the module of the good entry point
 
     def look(self, commits: Sequence[str]) -> None:
         """Find out about `commits`, side by side where several jobs are allowed."""
@@ -100,10 +104,24 @@ class Search:
         self.known.update({run.commit: run for run in found})
 
     def _run(self, commit: str) -> Run:
+        """The commit by the good entry point; by the bad one where that is another, and cannot run."""
+        if self.moved is None:
+            return self._by(self.recipe, commit)
+        spec = self.moved.spec
+        other = replace(self.recipe, module=spec.module, function=spec.function)
+        if self.file and not shape.has(self.bench.repository, commit, self.file):
+            return self._by(other, commit)
+        run = self._by(self.recipe, commit)
+        if run.verdict != SKIPPED:
+            return run
+        again = self._by(other, commit)
+        return again if again.verdict != SKIPPED else run
+
+    def _by(self, recipe: Recorded, commit: str) -> Run:
         trials: list[Trial] = []
         started = False
         for seed in self.question.seeds:
-            wanted = recorded.with_seed(replace(self.recipe, commit=commit, donors=(commit,)), seed)
+            wanted = recorded.with_seed(replace(recipe, commit=commit, donors=(commit,)), seed)
             try:
                 trial, ran = self._trial(wanted)
             except (Impossible, TrialRefused) as error:
@@ -116,7 +134,7 @@ class Search:
                 reason = f"{trial.status.value}: {reason}".partition("\n")[0]
                 return Run(commit, SKIPPED, None, tuple(trials), started, reason)
             started = started or ran
-        mean = math.fsum(differences.value(t, self.question.metric) for t in trials) / len(trials)
+        mean = differences.mean([differences.value(t, self.question.metric) for t in trials])
         return Run(commit, self.question.verdict(mean), mean, tuple(trials), started)
 
     def _trial(self, wanted: Recorded) -> tuple[Trial, bool]:
@@ -138,8 +156,7 @@ def recipe(good: Trial, repository: Path) -> Recorded:
     code = differences.loaded(good)
 
     def of_commit(path: str) -> bool:
-        listed = git.attempt(repository, "ls-tree", "-z", "--full-tree", own.commit, "--", path)
-        return path in code or bool(listed.stdout)
+        return path in code or shape.has(repository, own.commit, path)
 
     kept = tuple(r for r in own.inputs if Path(r.path).is_absolute() or not of_commit(r.path))
     return replace(own, inputs=kept, branch=None)
@@ -177,6 +194,10 @@ def bisect(
     good, or that of `bad` not bad, by today's measure.
     """
     search = Search(bench, recipe(good, bench.repository), asked, display, jobs, stop)
+    if (good.spec.module, good.spec.function) != (bad.spec.module, bad.spec.function):
+        modules = good.outcome.modules if good.outcome else ()
+        search.moved = bad
+        search.file = next((m.path for m in modules if m.name == good.spec.module), "")
     ends = good.spec.code.commit, bad.spec.code.commit
     if ends[0] == ends[1]:
         raise Refused(
@@ -196,15 +217,7 @@ def bisect(
         asked = search.question = replace(asked, good=run.value)
         search.known[ends[0]] = replace(run, verdict=GOOD)
     search.look([ends[1]])
-    end = search.known[ends[1]]
-    if end.verdict != BAD:
-        what = (
-            f"gives {end.value:.6g}, which is good" if end.value is not None else f"cannot run: {end.reason}"
-        )
-        raise Refused(
-            f"the code of commit {ends[1][:10]} with the parameters, seed and data of {good.id[:7]} {what}",
-            f"commits are not the cause: mitosis why {good.id[:7]} {bad.id[:7]}",
-        )
+    _is_bad(search.known[ends[1]], good, bad)
     commits = history.line(bench.repository, *ends)
     length = len(commits)
     suspects = _narrowed(search, commits)
@@ -219,7 +232,29 @@ def bisect(
         suspects = _narrowed(search, side)
     commit = suspects[0] if len(suspects) == 1 else None
     parted = commit is not None and commit == commits[0] and not _descends(bench, *ends)
-    return Answer(asked, commit, tuple(suspects), tuple(search.known.values()), length, parted)
+    runs = tuple(search.known.values())
+    snapshots = [t.spec.code.commit for t in (good, bad) if t.spec.code.dirty]
+    if parted and snapshots:  # what differs was never committed
+        return Answer(asked, None, tuple(snapshots), runs, length, uncommitted=True)
+    if commit is not None and commit in snapshots:
+        return Answer(asked, None, (commit,), runs, length, uncommitted=True)
+    return Answer(asked, commit, tuple(suspects), runs, length, parted)
+
+
+def _is_bad(end: Run, good: Trial, bad: Trial) -> None:
+    """Raises Refused where the last commit cannot be told from the good one."""
+    if end.verdict == BAD:
+        return
+    what = f"the code of commit {end.commit[:10]} with the parameters, seed and data of {good.id[:7]}"
+    if end.value is None:
+        raise Refused(
+            f"{what} cannot run: {end.reason}",
+            f"nothing is said about the commits; choose a bad trial that runs: mitosis show {bad.id[:7]}",
+        )
+    raise Refused(
+        f"{what} gives {end.value:.6g}, which is good",
+        f"commits are not the cause: mitosis why {good.id[:7]} {bad.id[:7]}",
+    )
 
 
 def _descends(bench: Bench, good: str, bad: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mitosis import differences
 from mitosis.again import recorded, reproduce
 from mitosis.again.recorded import Bench, Impossible, Recorded
-from mitosis.capture import checkout, environment, inputs, judge, synthesis
+from mitosis.capture import checkout, environment, inputs, judge, shape, synthesis
 from mitosis.differences import Differences
 from mitosis.display import Display
 from mitosis.errors import MitosisError, TrialRefused
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 PARTS = ("params", "code", "inputs", "seed")
 """The causes that can be exchanged; the environment is what it is here."""
 
+OTHERS = "code:other files"
+"""The group of the files that one commit alone has and that lie beside no code that was loaded."""
+
 _LOOKED_AT = 50  # recorded trials that may stand for a hybrid
+_UNABLE = (Status.FAILED, Status.TIMED_OUT)  # what becomes of a recipe that cannot run, each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +66,15 @@ def split(repository: Path, pair: Pair, by: str) -> Pair:
     if by == "none" or len(loaded) < 2 or pair.found.entry_point:
         return pair
     commits = (pair.a.spec.code.commit, pair.b.spec.code.commit)
-    data = {*differences.read(pair.a), *differences.read(pair.b)} - set(loaded)
+    data = {*differences.read(pair.a), *differences.read(pair.b), *pair.found.unseen_data} - set(loaded)
     every = [path for path in synthesis.changed(repository, *commits) if path not in data]
     groups = _grouped(loaded, every, by)
-    others = len(pair.causes) - 1
-    if len(groups) < 2 or (by == "auto" and others + len(groups) > 4):
+    grouped = {path for paths in groups.values() for path in paths}
+    others = tuple(path for path in pair.found.unseen_code if path not in grouped)
+    if others and groups:
+        groups[OTHERS] = others
+    rest = len(pair.causes) - 1
+    if len(groups) < 2 or (by == "auto" and rest + len(groups) > 4):
         return pair
     return replace(pair, groups=groups)
 
@@ -93,6 +101,9 @@ def recipe(pair: Pair, taken: frozenset[str]) -> Recorded:
 
     values = recorded.with_seed(recorded.recorded(side("params")), side("seed").spec.seed)
     code, moved = _code(pair, taken)
+    data = side("inputs").spec.code.commit
+    if data != code.spec.code.commit:  # and with the bytes of the data the files that are there at all
+        moved |= dict.fromkeys(pair.found.unseen_data, data)
     own = recorded.recorded(code)
     return replace(
         own,
@@ -108,6 +119,7 @@ def recipe(pair: Pair, taken: frozenset[str]) -> Recorded:
         taken=moved,
         branch=None,
         writes=any(recorded.recorded(t).writes for t in (pair.a, pair.b)),
+        written=tuple({p: None for t in (pair.a, pair.b) for p in recorded.recorded(t).written}),
     )  # fmt: skip
 
 
@@ -125,14 +137,18 @@ def _inputs(pair: Pair, side: Trial) -> tuple[FileRecord, ...]:
     """The inputs of one side, and those that the other alone reads; files that are code are none."""
     other = pair.a if side is pair.b else pair.b
     code = differences.loaded(pair.a).keys() | differences.loaded(pair.b).keys()
-    records = {**differences.read(other), **differences.read(side)}
-    return tuple(r for path, r in records.items() if path not in code)
+    own = differences.read(side)
+    records = {**differences.read(other), **own}
+    absent = set(pair.found.unseen_data) - own.keys()  # the other's commit alone has them
+    return tuple(r for path, r in records.items() if path not in code and path not in absent)
 
 
 def found(store: Store, bench: Bench, wanted: Recorded) -> Trial | None:
     """A recorded trial of that recipe that ran in today's environment and is proven; None: there is none.
 
-    Raises Impossible where the recipe's commit is gone.
+    One of the very commit comes before those of others, which count where their commit has the same files;
+    one that could not run at the very commit stands for the recipe where none succeeded: it would not run
+    again. Raises Impossible where the recipe's commit is gone.
     """
     from mitosis.store.store import Query
 
@@ -141,14 +157,18 @@ def found(store: Store, bench: Bench, wanted: Recorded) -> Trial | None:
         experiment=wanted.experiment,
         param_set=wanted.param_set.digest,
         seed=wanted.seed,
-        status=(Status.SUCCEEDED,),
-        limit=_LOOKED_AT,
+        status=(Status.SUCCEEDED, *_UNABLE),
     )
     lines = [line for line in store.find(question) if not line.taints]
     if not lines:
         return None
     commit, today = recorded.commit_of(bench, wanted), environment.digest(environment.collect())
-    for line in lines:
+    own = [line for line in lines if line.commit == commit]
+    succeeded = [line for line in own if line.status is Status.SUCCEEDED]
+    others = [line for line in lines if line.commit != commit and line.status is Status.SUCCEEDED]
+    like = [line for line in others[:_LOOKED_AT] if shape.same(bench.repository, line.commit, commit)]
+    unable = [line for line in own if line.status is not Status.SUCCEEDED]
+    for line in (*succeeded, *like, *unable):
         trial = store.get(line.id)
         if trial.spec.environment == today and _stands(bench, trial, wanted, commit, store.digests()):
             return trial
@@ -163,6 +183,10 @@ def _stands(bench: Bench, trial: Trial, wanted: Recorded, commit: str, cache: in
     if settings != {k: v for k, v in wanted.settings.items() if k in ("seed_globals", "source_roots")}:
         return False
     own = {p: b for p, b in differences.loaded(trial).items() if not p.startswith("/")}
+    if trial.status is not Status.SUCCEEDED and not _its_own_fault(trial, wanted):
+        return False
+    if not own and trial.status is not Status.SUCCEEDED:
+        return True  # it ended before it had loaded anything; the commit is the very one
     if not own or judge.blobs(bench.repository, commit, set(own)) != own:
         return False
     expected = {r.path: r.digest for r in wanted.inputs}
@@ -179,6 +203,14 @@ def _stands(bench: Bench, trial: Trial, wanted: Recorded, commit: str, cache: in
     return True
 
 
+def _its_own_fault(trial: Trial, wanted: Recorded) -> bool:
+    """Did the user's own code fail, or need longer than the recipe allows as well."""
+    if trial.status is Status.TIMED_OUT:
+        return trial.spec.settings.get("timeout") == wanted.settings.get("timeout")
+    error = trial.outcome.error if trial.outcome else None
+    return error is not None and (bool(error.traceback) or error.kind == "ContractError")
+
+
 def made(
     store: Store, bench: Bench, pair: Pair, taken: frozenset[str], display: Display, reuse: bool = True
 ) -> Hybrid:
@@ -187,7 +219,7 @@ def made(
         wanted = recipe(pair, taken)
         there = found(store, bench, wanted) if reuse else None
         if there is not None:
-            return Hybrid(taken, there, reused=True)
+            return _judged(taken, there, reused=True)
         why = f"{pair.a.id[:7]} with {' and '.join(sorted(taken)) or 'nothing'} of {pair.b.id[:7]}"
         new = recorded.run(bench, wanted, display, why, "why")
     except MitosisError as error:
@@ -199,8 +231,14 @@ def made(
     stray = reproduce.strays(new, wanted)
     if stray:
         return Hybrid(taken, None, reason=f"it read another {stray[0]} than was recorded: {new.id[:7]}")
-    if new.status is not Status.SUCCEEDED:
-        error_of = new.outcome.error if new.outcome else None
-        what = f"{error_of.kind}: {error_of.message}" if error_of else new.status.value
-        return Hybrid(taken, None, reason=f"trial {new.id[:7]} {new.status.value}: {what}".partition("\n")[0])
-    return Hybrid(taken, new)
+    return _judged(taken, new, reused=False)
+
+
+def _judged(taken: frozenset[str], trial: Trial, reused: bool) -> Hybrid:
+    """The hybrid that a trial stands for, or the reason that it gives why there is none."""
+    if trial.status is Status.SUCCEEDED:
+        return Hybrid(taken, trial, reused)
+    error = trial.outcome.error if trial.outcome else None
+    what = f"{error.kind}: {error.message}" if error else trial.status.value
+    reason = f"trial {trial.id[:7]} {trial.status.value}: {what}".partition("\n")[0]
+    return Hybrid(taken, None, reused, reason)

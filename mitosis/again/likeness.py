@@ -73,6 +73,13 @@ def compared(old: Trial, new: Trial, tolerance: Tolerance, path: Sequence[str] =
     return [*found, *_figures(old, new, rest), *_outputs(old, new, rest)]
 
 
+def result_unknown(old: Trial, new: Trial) -> bool:
+    """Did two trials succeed of which neither has a result that could be compared."""
+    both = (old, new)
+    succeeded = all(t.status is Status.SUCCEEDED for t in both)
+    return succeeded and not any(TrialFolder(t.spec.folder).result.exists() for t in both)
+
+
 def worst(found: Sequence[Difference]) -> Likeness:
     """The least alike of them."""
     order = list(Likeness)

@@ -13,7 +13,6 @@ from mitosis.again.noise import Noise
 from mitosis.again.recorded import Bench
 from mitosis.capture import environment
 from mitosis.display import Display
-from mitosis.errors import Refused
 from mitosis.trial import Attestation, Remark, Status, Trial
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ class Measured:
 
     noise: Noise
     ran: tuple[Trial, ...]
+    failed: bool = False  # none of those that were run succeeded: nothing is attested
     note: Remark | None = None  # where the attestation could not be kept beside the trial
 
 
@@ -50,7 +50,7 @@ def measure(
 ) -> Measured:
     """Run the recipe of `trial` with each of `seeds`, then attest its noise on it.
 
-    Raises Impossible where it cannot be run again, Refused where none of the trials succeeded.
+    Raises Impossible where it cannot be run again.
     """
     recipe = recorded.recorded(trial)
     ran: list[Trial] = []
@@ -65,16 +65,15 @@ def measure(
         ran.append(new)
         if new.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
-        if len(ran) >= _TRIES and all(t.status is not Status.SUCCEEDED for t in ran):
+        tries = _TRIES if trial.status is Status.SUCCEEDED else 1
+        if len(ran) >= tries and all(t.status is not Status.SUCCEEDED for t in ran):
             break
     if ran and all(t.status is not Status.SUCCEEDED for t in ran):
-        raise Refused(
-            f"no repeat of trial {trial.id[:7]} succeeded", f"see why: mitosis show {ran[-1].id[:7]}"
-        )
+        return Measured(noise.noise_of(store, trial, metric), tuple(ran), failed=True)
     found = noise.noise_of(store, trial, metric)
     verdict = "not measured"
     if found.repeats is not None:
         verdict = "varies" if found.repeats.std else "deterministic"
     host = environment.host_process().host
     made = Attestation(noise.KIND, verdict, "", host, noise.document(found))
-    return Measured(found, tuple(ran), attesting.attest(store, trial, made))
+    return Measured(found, tuple(ran), note=attesting.attest(store, trial, made))

@@ -7,16 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mitosis import differences
-from mitosis.trial import JSON, Status, Trial
+from mitosis import differences, finding
+from mitosis.capture import shape
+from mitosis.trial import JSON, Status, Summary, Trial, TrialSpec
 
 if TYPE_CHECKING:
-    from mitosis.store.store import Store
+    from mitosis.store.store import Query, Store
 
 KIND = "noise"  # of the attestation
 _QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
               2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086)  # fmt: skip
 """Student's, 97.5 %, for 1, 2, ... degrees of freedom: to import scipy takes longer than `diff` may."""
+_LARGE = 1e150
 _MOST = 200  # trials of one recipe that are looked at, the newest
 
 
@@ -62,8 +64,10 @@ def pooled(spreads: Sequence[Spread | None]) -> float | None:
     freedom = sum(s.n - 1 for s in known)
     if not freedom:
         return None
-    variance = math.fsum((s.n - 1) * (s.std or 0.0) ** 2 for s in known) / freedom
-    return _quantile(freedom) * math.sqrt(2.0 * variance)
+    largest = max(s.std or 0.0 for s in known)
+    scale = largest if largest > _LARGE else 1.0
+    variance = math.fsum((s.n - 1) * ((s.std or 0.0) / scale) ** 2 for s in known) / freedom
+    return _quantile(freedom) * math.sqrt(2.0 * variance) * scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +101,63 @@ def noise_of(store: Store, trial: Trial, metric: str = "main") -> Noise:
 
 
 def alike(store: Store, trial: Trial) -> list[Trial]:
-    """The succeeded trials of the recipe of `trial` with any seed, in any environment, newest first."""
-    from mitosis.store.store import Query
+    """The succeeded trials of the recipe of `trial` with any seed, in any environment, newest first.
 
+    Those of other commits count where their commit has the same files: code finds what it never names.
+    """
     if trial.outcome is None or not trial.outcome.code_identity:
         return []
-    question = Query(
+    wanted, commit, identity = _key(trial), trial.spec.code.commit, trial.outcome.code_identity
+    place = finding.home(trial)
+    lines = store.find(_query(trial, Status.SUCCEEDED))
+    same = {c: c == commit or shape.same(place, c, commit) for c in {line.commit for line in lines}}
+    like = [x for x in lines if (x.code_identity == identity and same[x.commit]) or is_repeat(x, trial)]
+    found = [store.get(line.id) for line in like[:_MOST]]
+    return [t for t in found if _key(t) == wanted or (is_repeat(t.spec, trial) and _same_bytes(t, trial))]
+
+
+def failed(store: Store, trial: Trial, environment: str) -> str:
+    """The id of a repeat of `trial` that failed in that environment; '' where none did."""
+    for line in store.find(_query(trial, Status.FAILED)):
+        own = line.seed == trial.spec.seed and is_repeat(line, trial)
+        if own and store.get(line.id).spec.environment == environment:
+            return line.id
+    return ""
+
+
+def _query(trial: Trial, status: Status) -> Query:
+    from mitosis.store.store import Query
+
+    return Query(
         project=trial.spec.code.project,
         experiment=trial.spec.experiment,
         param_set=trial.spec.param_set.digest,
-        code_identity=trial.outcome.code_identity,
-        status=(Status.SUCCEEDED,),
-        limit=_MOST,
+        status=(status,),
     )
-    wanted = _key(trial)
-    found = (store.get(line.id) for line in store.find(question))
-    return [t for t in found if _key(t) == wanted]
+
+
+def repeat_note(trial: Trial) -> str:
+    """The note of a trial that repeats another one to see how much it varies."""
+    return f"repeats {trial.id[:7]}"
+
+
+def is_repeat(other: Summary | TrialSpec, trial: Trial) -> bool:
+    """Was it run as a repeat of `trial`, whatever it loaded and read then."""
+    told = other.note in (repeat_note(trial), f"reproduces {trial.id}")
+    told = told or other.note.startswith(f"noise of {trial.id},")
+    return told and any(tag in other.tags for tag in ("why", "reproduce", KIND))
+
+
+def _same_bytes(other: Trial, trial: Trial) -> bool:
+    """Did both find the same bytes in the inputs that both read, and run the same code of all they loaded."""
+    pairs = [(_read(other), _read(trial)), (differences.loaded(other), differences.loaded(trial))]
+    return all(x[name] == y[name] for x, y in pairs for name in x.keys() & y.keys())
+
+
+def _read(trial: Trial) -> dict[str, str]:
+    """Digests of the inputs by path, without those that the trial wrote itself: theirs are of the end."""
+    own = {o.path for o in (trial.outcome.outputs if trial.outcome else ())}
+    return {path: r.digest for path, r in differences.read(trial).items() if path not in own}
 
 
 def together(trials: Iterable[Trial]) -> list[Trial]:
@@ -137,19 +182,19 @@ def of(trials: Iterable[Trial], seed: int, metric: str) -> Noise:
             ids.append(trial.id)
     own = values.get(seed, [])
     repeated = own if len(own) > 1 else max(values.values(), key=len, default=[])
-    return Noise(
-        metric, spread(repeated), spread([math.fsum(v) / len(v) for v in values.values()]), tuple(ids)
-    )
+    return Noise(metric, spread(repeated), spread([differences.mean(v) for v in values.values()]), tuple(ids))
 
 
 def spread(values: Sequence[float]) -> Spread | None:
     """The spread of at least two values; None of fewer."""
     if len(values) < 2:
         return None
-    mean = math.fsum(values) / len(values)
     if min(values) == max(values):
         return Spread(len(values), values[0], 0.0, values[0], values[0])
-    std = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
+    mean, largest = differences.mean(values), max(map(abs, values))
+    scale = largest if largest > _LARGE else 1.0  # the squares of larger numbers are beyond a float
+    squares = math.fsum((v / scale - mean / scale) ** 2 for v in values)
+    std = scale * math.sqrt(squares / (len(values) - 1))
     return Spread(len(values), mean, std, min(values), max(values))
 
 
@@ -159,7 +204,7 @@ def document(noise: Noise) -> dict[str, JSON]:
         "metric": noise.metric,
         "repeats": _document(noise.repeats),
         "seeds": _document(noise.seeds),
-        "floor": noise.floor,
+        "floor": noise.floor if noise.repeats is not None else None,
         "trials": list(noise.trials),
     }
 
@@ -194,6 +239,6 @@ def _more(measured: Noise, attested: Noise | None) -> Noise:
 
 
 def _key(trial: Trial) -> tuple[Any, ...]:
-    inputs = tuple(sorted((path, r.digest) for path, r in differences.read(trial).items()))
+    inputs = tuple(sorted(_read(trial).items()))
     code = trial.outcome.code_identity if trial.outcome else ""
     return (trial.spec.module, trial.spec.function, trial.spec.param_set.digest, code, inputs)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import mitosis
 from mitosis import differences, gate, identity, launch
-from mitosis.capture import checkout, code, git, inputs, manifest, synthesis
+from mitosis.capture import checkout, code, copies, git, inputs, manifest, synthesis
 from mitosis.display import Display
 from mitosis.errors import Refused, RepositoryRefused, TrialRefused
 from mitosis.gate import Verdict
@@ -58,6 +58,7 @@ class Recorded:
     taken: Mapping[str, str | None] = field(default_factory=dict)  # path -> commit that it is from; None: out
     settings: Mapping[str, JSON] = field(default_factory=dict)
     writes: bool = False  # it wrote files into its working directory
+    written: tuple[str, ...] = ()  # which, relative to the repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def recorded(trial: Trial) -> Recorded:
         settings={k: v for k, v in spec.settings.items() if k not in _ONCE},
         writes=spec.settings.get("cwd") != WorkingDirectory.trial.value
         and any(not Path(o.path).is_absolute() for o in outputs),
+        written=tuple(o.path for o in outputs if not Path(o.path).is_absolute()),
     )
 
 
@@ -138,7 +140,11 @@ def prepared(bench: Bench, recipe: Recorded, cache: inputs.DigestCache | None = 
     if taken:
         commit = synthesis.commit(bench.repository, commit, taken)
         tree = _checkout(bench, commit)
-    private = recipe.writes
+    # a trial that writes to what is linked writes to the user's own file: it gets copies
+    all_of_them = copies.light(links.values())
+    copied = {p: s for p, s in links.items() if all_of_them or copies.touched(p, recipe.written)}
+    links = {p: s for p, s in links.items() if p not in copied}
+    private = recipe.writes or bool(copied)
     if private:
         tree = _place(bench, commit, secrets.token_hex(6))
     elif links:
@@ -150,6 +156,7 @@ def prepared(bench: Bench, recipe: Recorded, cache: inputs.DigestCache | None = 
             checkout.link(tree, links)
         if private:
             checkout.open_directories(tree)
+            copies.copy(tree, copied)
         _checked(recipe, tree, cache)
         yield _verdict(bench, recipe, commit, tree)
     finally:

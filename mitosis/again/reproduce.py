@@ -32,6 +32,7 @@ class Reproduction:
     environment: tuple[Change, ...]  # from the recorded one to today's
     reason: str = ""  # of `impossible`
     note: Remark | None = None  # where the attestation could not be kept beside the trial
+    not_compared: tuple[str, ...] = ()  # "result": it was not kept
 
 
 def reproduce(
@@ -62,7 +63,8 @@ def strays(new: Trial, recipe: Recorded) -> list[str]:
     """Inputs that the new trial read with other bytes than the recipe says: it has them from elsewhere."""
     wanted = {r.path: r.digest for r in recipe.inputs}
     found = (*new.spec.inputs, *(new.outcome.inputs if new.outcome else ()))
-    return [r.path for r in found if r.path in wanted and wanted[r.path] != r.digest]
+    own = {o.path for o in (new.outcome.outputs if new.outcome else ())}  # it wrote there itself
+    return [r.path for r in found if r.path in wanted.keys() - own and wanted[r.path] != r.digest]
 
 
 def changed_environment(store: Store, trial: Trial) -> tuple[Change, ...]:
@@ -96,7 +98,8 @@ def _judged(
     verdict = worst.value
     if worst is Likeness.DIFFERENT and _within_noise(store, trial, new, found):
         verdict = WITHIN_NOISE
-    return Reproduction(verdict, new, tuple(found), changes)
+    unknown = ("result",) if likeness.result_unknown(trial, new) else ()
+    return Reproduction(verdict, new, tuple(found), changes, not_compared=unknown)
 
 
 def _within_noise(store: Store, trial: Trial, new: Trial, found: list[Difference]) -> bool:
@@ -128,6 +131,7 @@ def _attest(store: Store, trial: Trial, found: Reproduction) -> Remark | None:
         "differences": [d.what for d in found.differences],
         "environment": [plain(c) for c in found.environment],
         "reason": found.reason,
+        "not_compared": list(found.not_compared),
     }
     host = environment.host_process().host
     return attesting.attest(store, trial, Attestation(KIND, found.verdict, "", host, content))

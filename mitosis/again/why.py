@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mitosis import differences
-from mitosis.again import hybrids, noise, recorded, shares
+from mitosis.again import hybrids, noise, recorded, shares, unseen
 from mitosis.again.hybrids import Hybrid, Pair
 from mitosis.again.recorded import Bench, Impossible
 from mitosis.capture import environment
 from mitosis.display import Display
-from mitosis.errors import Refused
+from mitosis.errors import Refused, RepositoryRefused
 from mitosis.trial import Status, Trial
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Floor:
     repeats: int  # values with the same seed that it rests on; below 2: not known
     floor: float | None  # with the same seed; None: not known
     chance: float | None  # with different seeds; None: not known
+    silent: tuple[str, ...] = ()  # which side gave no second value, and why
 
     def hides(self, size: float) -> bool:
         """Is a difference so small that repeats alone make it."""
@@ -73,6 +75,8 @@ class Answer:
 
 def pair(store: Store, bench: Bench, a: Trial, b: Trial, by: str) -> Pair:
     """The two trials as a pair, its code split. Raises Refused where they cannot be compared."""
+    if a.id == b.id:
+        raise Refused(f"both are trial {a.id[:7]}: there is no change", "name two trials: mitosis ls")
     for trial in (a, b):
         if trial.status is not Status.SUCCEEDED:
             raise Refused(
@@ -82,6 +86,8 @@ def pair(store: Store, bench: Bench, a: Trial, b: Trial, by: str) -> Pair:
     if a.spec.code.project != b.spec.code.project:
         raise Refused("the two trials are of different projects", "choose two of one: mitosis ls")
     found = differences.between(a, b, recorded.environments(store, a, b))
+    with contextlib.suppress(RepositoryRefused):  # a commit is gone: whatever needs it says so
+        found = unseen.added(found, a, b, bench.repository)
     return hybrids.split(bench.repository, Pair(a, b, found), by)
 
 
@@ -93,7 +99,7 @@ def plan(store: Store, bench: Bench, two: Pair, metric: str, repeats: int) -> Pl
         there = _recorded_end(two, taken) or _there(store, bench, two, taken)
         if there is None:
             missing.append(taken)
-        else:
+        elif there.status is Status.SUCCEEDED:
             standing.append(Hybrid(taken, there, reused=True))
     more = sum(_lacking(store, t, min(repeats, 2)) for t in (two.a, two.b))
     times = [t.outcome.seconds or 0.0 for t in (two.a, two.b) if t.outcome]
@@ -104,6 +110,11 @@ def plan(store: Store, bench: Bench, two: Pair, metric: str, repeats: int) -> Pl
 def explain(store: Store, bench: Bench, two: Pair, metric: str, repeats: int, display: Display) -> Answer:
     """Run what is missing and share the change out. Raises Refused where there is no number to share."""
     values = numbers(two, metric)
+    if not math.isfinite(values[1] - values[0]):
+        raise Refused(
+            f"{metric} goes from {values[0]!r} to {values[1]!r}: no float holds such a change",
+            f"see what differs: mitosis diff {two.a.id[:7]} {two.b.id[:7]}",
+        )
     made: dict[frozenset[str], Hybrid] = {}
     needed = shares.needed(two.causes) if _must_run(two) else []
     for taken in needed:
@@ -197,37 +208,56 @@ def _answer(
 
 
 def _lacking(store: Store, trial: Trial, repeats: int) -> int:
-    """How many trials of its very recipe are missing for so many values in one environment."""
+    """How many repeats of a trial are missing for so many values in one environment.
+
+    None are where a repeat failed: the next one would.
+    """
     known = noise.noise_of(store, trial).repeats
-    own = known.n if known is not None else 1
-    return max(0, repeats - own)
+    if known is not None and known.n >= repeats:
+        return 0
+    today = environment.digest(environment.collect())
+    if noise.failed(store, trial, today):
+        return 0
+    alike = [t for t in noise.alike(store, trial) if t.spec.seed == trial.spec.seed]
+    return max(0, repeats - sum(t.spec.environment == today for t in alike))
 
 
 def _floor(store: Store, bench: Bench, two: Pair, metric: str, repeats: int, display: Display) -> Floor:
     """The noise floor: two values of each side tell whether it varies; where it does, `repeats` of each."""
     found = [noise.noise_of(store, t, metric) for t in (two.a, two.b)]
+    reasons = ["", ""]
     for enough in (min(repeats, 2), repeats):
         if enough > 2 and not any(n.repeats and n.repeats.std for n in found):
             break
         for at, trial in enumerate((two.a, two.b)):
-            if _repeat(bench, trial, _lacking(store, trial, enough), display):
-                found[at] = noise.noise_of(store, trial, metric)
+            reasons[at] = _repeat(bench, trial, _lacking(store, trial, enough), display) or reasons[at]
+            found[at] = noise.noise_of(store, trial, metric)
     repeated = noise.pooled([n.repeats for n in found])
     seeds = noise.pooled([n.seeds for n in found])
+    today = environment.digest(environment.collect())
+    silent = []
+    for mark, trial, known, reason in zip("ab", (two.a, two.b), found, reasons, strict=True):
+        if repeats > 1 and (known.repeats is None or reason):
+            failed = noise.failed(store, trial, today)
+            why = reason or (f"its repeat {failed[:7]} failed" if failed else "its repeat is not comparable")
+            silent.append(f"{mark} gave no second value: {why}")
     return Floor(
         sum(n.repeats.n for n in found if n.repeats is not None),
         repeated,
         max(seeds, repeated or 0.0) if seeds is not None else None,
+        tuple(silent),
     )
 
 
-def _repeat(bench: Bench, trial: Trial, times: int, display: Display) -> bool:
-    """Run a trial's recipe again so many times; False where it cannot be, or need not be."""
+def _repeat(bench: Bench, trial: Trial, times: int, display: Display) -> str:
+    """Run a trial's recipe again so many times; why not, where it cannot be, else ''."""
     for _ in range(times):
         try:
-            new = recorded.run(bench, recorded.recorded(trial), display, f"repeats {trial.id[:7]}", "why")
-        except Refused:
-            return False
+            new = recorded.run(bench, recorded.recorded(trial), display, noise.repeat_note(trial), "why")
+        except Refused as error:
+            return error.what
         if new.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
-    return times > 0
+        if new.status is not Status.SUCCEEDED:
+            return f"its repeat {new.id[:7]} {new.status.value}"
+    return ""

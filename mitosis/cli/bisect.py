@@ -78,6 +78,10 @@ def _lines(found: Answer, told: _Told) -> Iterator[str]:
     skipped = sum(run.verdict == "skipped" for run in found.runs)
     yield f"{found.length} commits, {found.started} run, {skipped} could not run"
     yield ""
+    if found.uncommitted:
+        yield "no commit made the change: it lies in what was not committed, in these snapshots:"
+        yield from (f"  {commit}" for commit in found.candidates)
+        return
     if found.commit is None:
         yield "the first bad commit is one of these, of which only the last could run:"
         yield from (f"  {commit}" for commit in found.candidates)
@@ -112,6 +116,7 @@ def _document(found: Answer, told: _Told) -> dict[str, object]:
         "tolerance": found.question.tolerance,
         "length": found.length,
         "parted": found.parted,
+        "uncommitted": found.uncommitted,
         "started": found.started,
         "runs": [
             {

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mitosis import differences, identity
-from mitosis.again import noise
+from mitosis import differences, finding, identity
+from mitosis.again import noise, unseen
+from mitosis.capture import git
 from mitosis.cli import answers, chosen, locate, tables, text
 from mitosis.differences import Change, Differences, Metric
+from mitosis.errors import RepositoryRefused
 from mitosis.trial import JSON
 
 if TYPE_CHECKING:
@@ -33,7 +37,9 @@ def command(a: str, b: str, patch: bool, as_json: bool, url: str | None) -> int:
         environments = {digest: store.environment(digest) for digest in digests}
         floor = _noise(store, sides)
     found = differences.between(sides[0].trials, sides[1].trials, environments)
-    repository = Path(sides[1].trial.spec.code.repository)
+    repository = finding.home(sides[1].trial)
+    if found.not_reproducible and all(side.single for side in sides):
+        found = _unseen(found, sides, repository)
     told = _Code(repository, found, patch)
     if as_json:
         known = noise.document(floor) if floor is not None else None
@@ -41,6 +47,14 @@ def command(a: str, b: str, patch: bool, as_json: bool, url: str | None) -> int:
     else:
         print("\n".join(lines(found, sides, told, floor)))
     return 0
+
+
+def _unseen(found: Differences, sides: Sequence[chosen.Chosen], repository: Path) -> Differences:
+    """The differences with the files that one commit alone has: nothing else can have made another result."""
+    a, b = (side.trial for side in sides)
+    with contextlib.suppress(RepositoryRefused):  # a commit is gone: nothing is known of its files
+        return unseen.added(found, a, b, repository)
+    return found
 
 
 def _noise(store: Store, sides: Sequence[chosen.Chosen]) -> noise.Noise | None:
@@ -73,8 +87,14 @@ class _Code:
             return "one commit"
         where = str(self.apart) if self.apart is not None else "other commits"
         if found.code_known and not found.files:
-            return f"{where}, none touches a file these trials load"
+            return f"{where}, none touches a file these trials load{_added(found)}"
         return where if found.code_known else f"{where}; what a trial loaded is not known"
+
+
+def _added(found: Differences) -> str:
+    """The files that one of the commits alone has, where nothing else differs."""
+    unseen = sorted((*found.unseen_code, *found.unseen_data))
+    return f"; only one of them has {text.safe(git.listed(unseen))}" if unseen else ""
 
 
 def lines(
@@ -124,6 +144,9 @@ def _ending(found: Differences, sides: Sequence[chosen.Chosen]) -> str:
         return "nothing differs"
     if not found.metrics:
         return "no metric differs"
+    main = next((m for m in found.metrics if m.name == "main"), None)
+    if main is not None and (main.absolute is None or not math.isfinite(main.absolute)):
+        return f"next: mitosis show {b}"  # there is no change that could be shared out
     return f"next: mitosis why {a} {b}" if all(s.single for s in sides) else f"next: mitosis show {b}"
 
 
@@ -183,6 +206,7 @@ def document(found: Differences, sides: Sequence[chosen.Chosen], told: _Code) ->
         "apart": str(told.apart) if told.apart is not None else None,
         "known": found.code_known,
         "files": _items(found.files),
+        "unseen": sorted((*found.unseen_code, *found.unseen_data)),
         "entry_point": _items(found.entry_point),
         "lookups": _items(found.lookups),
         "patch": told.patch,

@@ -18,8 +18,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("trial")
-@click.option("--repeats", type=int, default=5, show_default=True, help="Values with the trial's own seed.")
-@click.option("--seeds", type=int, default=5, show_default=True, help="Seeds, the trial's own included.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Values with the trial's own seed.",
+)
+@click.option(
+    "--seeds", type=click.IntRange(0), default=5, show_default=True, help="Seeds, the trial's own included."
+)
 @click.option("--metric", default="main", show_default=True, help="The metric that is shown.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
 @locate.store_option
@@ -42,11 +50,16 @@ def command(trial: str, repeats: int, seeds: int, metric: str, as_json: bool, ur
         answers.emit({"of": found.id, **noise.document(done.noise), "ran": [t.id for t in done.ran]})
     else:
         print("\n".join(_lines(found, done)))
-    return 0
+    return 2 if done.failed else 0
 
 
 def _lines(trial: Trial, done: Measured) -> Iterator[str]:
     noise = done.noise
+    if done.failed:
+        last = done.ran[-1]
+        yield f"no repeat of {text.short(trial.id)} succeeded: {text.short(last.id)} {last.status.value}"
+        yield f"next: mitosis show {text.short(last.id)}"
+        return
     rows = [
         row
         for name, spread in (("same seed", noise.repeats), ("from seed to seed", noise.seeds))

@@ -55,7 +55,11 @@ def _lines(trial: Trial, done: Reproduction) -> Iterator[str]:
     if done.note is not None:
         yield f"note {done.note.kind}: {text.safe(done.note.what)}"
     by = f" by {text.short(done.trial.id)}" if done.trial is not None else ""
-    yield f"{text.short(trial.id)} reproduced{by}: {done.verdict}" if by else f"{done.verdict}"
+    verdict = done.verdict
+    if done.not_compared:
+        only = " in metrics" if verdict == "identical" else ""
+        verdict = f"{verdict}{only}; the result was not kept and not compared"
+    yield f"{text.short(trial.id)} reproduced{by}: {verdict}" if by else verdict
     if done.verdict == "different" and done.trial is not None:
         yield f"next: mitosis noise {text.short(trial.id)}"
 
@@ -71,4 +75,5 @@ def _document(trial: Trial, done: Reproduction) -> dict[str, object]:
         ],
         "environment": [plain(c) for c in done.environment],
         "reason": done.reason,
+        "not_compared": list(done.not_compared),
     }

@@ -161,7 +161,8 @@ def _noise(found: Answer) -> str:
     if floor.floor is None:
         line = "noise: not measured"
     elif floor.floor == 0:
-        line = f"noise: none, {floor.repeats} repeats gave the same numbers"
+        none = "none" if not floor.silent else "none known"
+        line = f"noise: {none}, {floor.repeats} repeats gave the same numbers"
     else:
         line = f"noise: by chance alone two trials differ by up to {text.number(floor.floor)}"
         if floor.hides(found.change):
@@ -170,7 +171,7 @@ def _noise(found: Answer) -> str:
         line += f"; with other seeds by up to {text.number(floor.chance)}"
         if abs(found.change) <= floor.chance:
             line += ": another seed alone makes such a change"
-    return line
+    return "; ".join((line, *map(text.safe, floor.silent)))
 
 
 def _next(two: Pair, found: Answer) -> str:
@@ -196,6 +197,7 @@ def _document(two: Pair, found: Answer) -> dict[str, object]:
             "floor": found.floor.floor,
             "chance": found.floor.chance,
             "repeats": found.floor.repeats,
+            "silent": list(found.floor.silent),
             "change_within": found.floor.hides(found.change),
             "within": [c for c in (*found.shares, *found.parts) if found.within_noise(c)],
         },

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mitosis.errors import StoreRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import URL
+
+    from mitosis.trial import Summary, Trial
 
 FORMS = "write sqlite:////absolute/file.db, the path of a file, or postgresql+psycopg://user@host/database"
 
@@ -31,6 +35,22 @@ class Address:
     def shown(self) -> str:
         """The store as messages name it: the file, or the URL without its password."""
         return str(self.path) if self.path is not None else display_url(self.url)
+
+    def of(self, trial: Trial) -> Trial:
+        """The trial with its folder where it lies now: beside the store, where both were moved."""
+        own = self._folder(trial.spec.folder, trial.spec.experiment, trial.id)
+        return trial if own is None else replace(trial, spec=replace(trial.spec, folder=own))
+
+    def here(self, lines: Iterable[Summary]) -> list[Summary]:
+        """As `of`, for lines of `ls`."""
+        places = ((line, self._folder(line.folder, line.experiment, line.id)) for line in lines)
+        return [line if own is None else replace(line, folder=own) for line, own in places]
+
+    def _folder(self, recorded: str, experiment: str, trial: str) -> str | None:
+        if self.path is None or Path(recorded).is_dir():
+            return None
+        own = self.path.parent / experiment / trial
+        return str(own) if own.is_dir() else None
 
 
 def read(text: str | Path) -> Address:

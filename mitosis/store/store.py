@@ -245,12 +245,14 @@ class Store(Afterwards):
         Raises TrialNotFound with the candidates there are.
         """
         with self._transaction() as connection:
-            return load.trials(connection, [load.named(connection, name, project)])[0]
+            found = load.trials(connection, [load.named(connection, name, project)])[0]
+        return self._address.of(found)
 
     def find(self, question: Query) -> list[Summary]:
         """A page of trials, newest first unless it says otherwise; raises Refused for an unknown `sort`."""
         with self._transaction() as connection:
-            return query.find(connection, question)
+            found = query.find(connection, question)
+        return self._address.here(found)
 
     def count(self, question: Query) -> dict[Status, int]:
         """How many trials of each status there are, of those the question means, whatever the page."""
