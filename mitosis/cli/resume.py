@@ -29,8 +29,13 @@ def command(sweep: str | None, as_json: bool, url: str | None) -> int:
     with locate.required(url, f"of a sweep {sweep or ''}".strip()) as store:
         found = store.latest_sweep(sweep, locate.project())
         address = locate.url_of(url) or store.url
-    if found is None or not found.command:
+    if found is None:
         raise TrialNotFound(f"there is no sweep {sweep or 'yet'}", "mitosis ls shows the trials there are")
+    if not found.command:  # the store was made anew from the folders
+        raise TrialNotFound(
+            f"the store does not know the command line of the sweep {found.id}",
+            "repeat that command with mitosis.rerun=missing: it runs only what is missing",
+        )
     words = [w for w in shlex.split(found.command) if not w.startswith(_OURS)]
     os.chdir(top)
     from mitosis.app import main as app

@@ -14,6 +14,8 @@ from mitosis.errors import RepositoryRefused, TrialNotFound
 from mitosis.folder import TrialFolder
 from mitosis.trial import JSON, Attestation, CodeState, FileRecord, Remark, Status, Trial
 
+_WIDEST = 40  # columns of a name; longer ones push their own value alone
+
 
 @click.command()
 @click.argument("trial")
@@ -175,7 +177,7 @@ def _block(title: str, rows: Mapping[str, JSON]) -> Iterator[str]:
         return
     yield ""
     yield title
-    width = max(len(text.safe(k)) for k in rows)
+    width = min(max(len(text.safe(k)) for k in rows), _WIDEST)
     for name, value in rows.items():
         yield f"  {text.safe(name):<{width}}  {text.number(value)}"
 

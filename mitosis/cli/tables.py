@@ -54,7 +54,7 @@ def wide() -> int | None:
 def paged() -> Iterator[None]:
     """Hand what is printed meanwhile to $PAGER where it is longer than the terminal."""
     real = sys.stdout
-    if not real.isatty():
+    if not real.isatty() or os.environ.get("PAGER") == "":
         yield
         return
     screen = _Screen()

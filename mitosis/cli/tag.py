@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import click
@@ -41,5 +42,6 @@ def command(words: tuple[str, ...], note: str | None, as_json: bool, url: str | 
         said = f": {' '.join(spec.tags) or '(no tag)'}{f'  {spec.note}' if spec.note else ''}"
         name = f"{short[trial.id]} {spec.experiment} {spec.variant} seed={spec.seed}"
         print(text.safe(name + said).replace("\n", " "))
-    tables.hint(f"mitosis ls --tag {add[0]}" if add else f"mitosis show {short[found[0].id]}")
+    kept = [tag for tag in add if tag in found[0].spec.tags]
+    tables.hint(f"mitosis ls --tag {shlex.quote(kept[0])}" if kept else f"mitosis show {short[found[0].id]}")
     return 0

@@ -21,13 +21,13 @@ def short(digest: str) -> str:
 
 
 def safe(value: str) -> str:
-    """`value` without control characters, so that nothing recorded can drive the terminal."""
+    """`value` on one line, without control characters: nothing recorded drives a terminal."""
     printable = value.encode("utf-8", "backslashreplace").decode()  # a file name need not be UTF-8
-    return _CONTROL.sub("�", printable)
+    return _CONTROL.sub("�", re.sub(r"[\t\r\n\u2028\u2029]+", " ", printable))
 
 
 def safe_lines(value: str) -> list[str]:
-    """The lines of a text, each without control characters."""
+    """The lines of a text, each as `safe` has it."""
     return [safe(line) for line in value.rstrip("\n").split("\n")]
 
 
@@ -82,9 +82,13 @@ def failure(trial: Trial) -> str:
         return f"{trial.spec.experiment}: {safe(error.message)}\n  {safe(_looked_for(trial))}"
     if error.traceback:
         told = trial.status is Status.FAILED and not error.kind.endswith("InstantiationException")
-        reason = "" if told else f"\n{trial.spec.experiment}: {safe(error.message)}"
+        reason = "" if told else f"\n{trial.spec.experiment}: {_told(error.message)}"
         return "\n".join(safe_lines(error.traceback)) + reason
-    return f"{trial.spec.experiment}: {safe(error.message)}"
+    return f"{trial.spec.experiment}: {_told(error.message)}"
+
+
+def _told(message: str) -> str:
+    return "\n".join(safe_lines(message))
 
 
 def _looked_for(trial: Trial) -> str:

@@ -21,6 +21,8 @@ def command(file: Path, as_json: bool, url: str | None) -> int:
 
     The answer is in the file; where the store knows the trial, its line is added. No repository is needed.
     """
+    if file.exists() and not file.is_file():  # to read a pipe would wait for ever
+        raise Refused(f"{file} is no file", "name a picture, a report or a notebook")
     try:
         found = stamp.origins(file.read_bytes())
     except OSError as error:
