@@ -185,7 +185,7 @@ def _installed(path: str, origin: str) -> bool:
 def _mean(trials: Sequence[Trial], name: str) -> JSON:
     values = [v for t in trials if (v := value(t, name)) is not None]
     if len(values) == 1 or (values and not all(map(is_number, values))):
-        return values[0] if all(v == values[0] for v in values) else None
+        return values[0] if all(same_number(v, values[0]) for v in values) else None
     return mean(values) if values else None
 
 

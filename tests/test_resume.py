@@ -31,7 +31,11 @@ def test_each_trial_that_runs_says_why(project: Project) -> None:
     arguments = ["experiment=toy", "params=one", MISSING]
     assert "(new parameters)" in project.run(*arguments).stdout
     assert "(new seed)" in project.run(*arguments, "seed=1").stdout
-    project.write("unrelated.py", "x = 1\n")
+    project.write("toy.md", "words\n")
+    project.write("lib/unrelated.py", "x = 1\n")
+    project.commit()
+    assert "(lib/unrelated.py is new)" in project.run(*arguments).stdout
+    project.write("lib/unrelated.py", "x = 2\n")
     project.commit()
     assert "stands for" in project.run(*arguments).stdout
     project.write("data.csv", "12\n")

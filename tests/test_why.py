@@ -665,6 +665,9 @@ def test_numbers_at_the_end_of_floats(lab: Callable[..., Project]) -> None:
     assert answer("noise", b, "--repeats", "2", "--seeds", "0")["floor"] is None
     assert call("noise", a, "--repeats", "0")[0] == call("noise", a, "--seeds", "-1")[0] == 1
     code, _, err = call("why", a, a)
+    write(project, "math.nan", top=top)
+    text = call("diff", a, trial(project))[1]
+    assert " nan" in text and "+nan" not in text and "mitosis why" not in text
     assert code == 1 and "there is no change" in err
 
 

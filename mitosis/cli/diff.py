@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import click
 
@@ -145,7 +145,7 @@ def _ending(found: Differences, sides: Sequence[chosen.Chosen]) -> str:
     if not found.metrics:
         return "no metric differs"
     main = next((m for m in found.metrics if m.name == "main"), None)
-    if main is not None and (main.absolute is None or not math.isfinite(main.absolute)):
+    if main is not None and (not _finite(main.absolute)):
         return f"next: mitosis show {b}"  # there is no change that could be shared out
     return f"next: mitosis why {a} {b}" if all(s.single for s in sides) else f"next: mitosis show {b}"
 
@@ -191,12 +191,16 @@ def _metrics(metrics: Sequence[Metric]) -> tuple[list[str], list[list[str]], tup
             text.safe(m.name),
             text.number(m.a),
             text.number(m.b),
-            f"{m.absolute:+.6g}" if m.absolute is not None else "-",
-            f"{100 * m.relative:+.3g} %" if m.relative is not None else "-",
+            f"{m.absolute:+.6g}" if _finite(m.absolute) else "-",
+            f"{100 * m.relative:+.3g} %" if _finite(m.relative) else "-",
         ]
         for m in metrics
     ]
     return columns, rows, tuple(columns[1:])
+
+
+def _finite(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
 
 
 def document(found: Differences, sides: Sequence[chosen.Chosen], told: _Code) -> dict[str, JSON]:

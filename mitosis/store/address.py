@@ -47,7 +47,8 @@ class Address:
         return [line if own is None else replace(line, folder=own) for line, own in places]
 
     def _folder(self, recorded: str, experiment: str, trial: str) -> str | None:
-        if self.path is None or Path(recorded).is_dir():
+        root = Path(recorded.removesuffix(f"{experiment}/{trial}"))
+        if self.path is None or root.is_dir():  # a folder that is gone from its root is gone
             return None
         own = self.path.parent / experiment / trial
         return str(own) if own.is_dir() else None
