@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mitosis.capture import inputs, judge, origins, shape
@@ -98,7 +98,7 @@ def _found(trial: Trial, recipe: Recipe) -> str:
     """The first file that one of the commits alone has and that the trial would have come upon.
 
     A package is imported in the stead of a module, a pattern finds one file more: what the trial loaded and
-    read does not show that.
+    read does not show that. An import that failed then, and would not today, is not known.
     """
     assert trial.outcome is not None
     repository, commits = Path(recipe.code.repository), (trial.spec.code.commit, recipe.code.commit)
@@ -107,11 +107,32 @@ def _found(trial: Trial, recipe: Recipe) -> str:
     except RepositoryRefused:
         return f"commit {commits[0][:12]} is gone"
     read = [r.path for r in (*trial.spec.inputs, *trial.outcome.inputs)]
-    places = {path.rpartition("/")[0] for path in read if not path.startswith("/")}
+    kinds = {_kind(path) for path in read if not path.startswith("/")}
     for path in moved:
-        if path.endswith(".py") or path.rpartition("/")[0] in places:
+        if _shadows(path, trial) or _kind(path) in kinds:
             return f"{path} is {'new' if shape.has(repository, commits[1], path) else 'gone'}"
     return ""
+
+
+def _kind(path: str) -> tuple[str, str]:
+    """Directory and suffix: what a pattern would find together."""
+    file = PurePosixPath(path)
+    return str(file.parent), file.suffix
+
+
+def _shadows(path: str, trial: Trial) -> bool:
+    """May the file be imported under the name of a module that the trial loaded."""
+    assert trial.outcome is not None
+    roots = (
+        "",
+        "src/",
+        *(f"{str(root).strip('/')}/" for root in trial.spec.settings.get("source_roots", ())),
+    )
+    found = {
+        path.removeprefix(root).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for root in roots
+    }
+    return path.endswith(".py") and any(module.name in found for module in trial.outcome.modules)
 
 
 def _holds(path: Path, blob: str) -> bool:
