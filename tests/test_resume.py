@@ -35,17 +35,15 @@ def test_each_trial_that_runs_says_why(project: Project) -> None:
     project.write("lib/unrelated.py", "x = 1\n")
     project.commit()
     assert "stands for" in project.run(*arguments).stdout
-    project.write("toy/__init__.py", "def run(seed, x):\n    return {'main': 2 * x}\n")
-    project.commit()
-    assert "(toy/__init__.py is new)" in project.run(*arguments).stdout
-    (project.path / "toy/__init__.py").unlink()
-    project.commit()
     project.write("data.csv", "12\n")
     project.commit()
     assert "(data.csv changed)" in project.run(*arguments).stdout
     project.write("toy.py", "def run(seed, x):\n    return {'main': -x}\n")
     project.commit()
     assert "(toy.py changed)" in project.run(*arguments).stdout
+    project.write("toy/__init__.py", "def run(seed, x):\n    return {'main': 2 * x}\n")
+    project.commit()
+    assert "(toy/__init__.py is new)" in project.run(*arguments).stdout
 
 
 def test_a_failed_trial_stands_for_nothing(project: Project) -> None:
