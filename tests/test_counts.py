@@ -213,8 +213,8 @@ def test_a_trial_writes_twice(statements: Callable[..., list[str]]) -> None:
     said = statements("experiment=toy", "params=one", "seed=1")
     counts = Counter(said)
     assert counts["BEGIN IMMEDIATE"] == 2
-    assert counts["BEGIN"] <= 6, said  # SQLAlchemy 2.0 begins two more of its own when it first connects
-    assert len(said) <= 28, said
+    assert counts["BEGIN"] <= 8, said  # SQLAlchemy 2.0 begins two more of its own when it first connects
+    assert len(said) <= 32, said
 
 
 @pytest.mark.kernel
