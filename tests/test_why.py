@@ -723,3 +723,20 @@ def test_snapshots_of_one_commit(lab: Callable[..., Project]) -> None:
     found = answer("bisect", *ids)
     assert found["commit"] is None and found["candidates"] == commits
     assert "not committed" in call("bisect", *ids)[1]
+
+
+def test_a_file_that_nobody_reads_counts_with_the_data(lab: Callable[..., Project]) -> None:
+    """Files of data that are only counted are a cause of their own beside parameters and code."""
+    count = "len(list(Path('d').iterdir())) * float(Path('d/a').read_text()) + x"
+    project = lab("x", top=PATH)
+    project.write("d/a", "1.0")
+    write(project, count, top=PATH)
+    a = trial(project)
+    project.write("d/b", "10.0")
+    write(project, f"({count}) * 1", top=PATH)
+    b = trial(project, x=2.0)
+    found = answer("why", a, b)
+    assert found["change"] == 2.0 and found["orders"] == [6, 6]
+    wanted = {"params": 0.5, "code": 0.0, "inputs": 0.5}
+    assert found["shares"].keys() == wanted.keys()
+    assert all(close(found["shares"][cause], share) for cause, share in wanted.items())

@@ -19,6 +19,7 @@ _QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.
               2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086)  # fmt: skip
 """Student's, 97.5 %, for 1, 2, ... degrees of freedom: to import scipy takes longer than `diff` may."""
 _LARGE = 1e150
+_LINES = 2000  # of trials of one parameter set that are looked through, the newest
 _MOST = 200  # trials of one recipe that are looked at, the newest
 
 
@@ -133,6 +134,7 @@ def _query(trial: Trial, status: Status) -> Query:
         experiment=trial.spec.experiment,
         param_set=trial.spec.param_set.digest,
         status=(status,),
+        limit=_LINES,
     )
 
 
