@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -178,9 +179,32 @@ def test_causes_that_interact_share_the_whole_change(lab: Callable[..., Project]
     assert "params  40.0 %     +2" in text and f"next: mitosis bisect {a[:7]} {b[:7]}" in text
 
 
-def test_chance_is_called_noise(lab: Callable[..., Project]) -> None:
+LUCK = """\
+from pathlib import Path
+
+
+def luck():
+    tries = Path({place!r})
+    number = int(tries.read_text()) if tries.exists() else 0
+    tries.write_text(str(number + 1))
+    return (0.2, 0.8, 0.5, 0.3, 0.7)[number % 5]
+
+
+"""
+
+
+@pytest.fixture
+def place() -> Iterator[str]:
+    """A file where no trial is watched: what is kept there is chance to the record."""
+    with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="luck-") as file:
+        yield f"{file.name}.txt"
+    Path(f"{file.name}.txt").unlink(missing_ok=True)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="this system has no /dev/shm")
+def test_chance_is_called_noise(lab: Callable[..., Project], place: str) -> None:
     """A number that varies without a cause: the change lies within the noise, and is said to."""
-    top = "import os\n\n\ndef luck():\n    return int.from_bytes(os.urandom(4), 'big') / 2**32\n\n\n"
+    top = LUCK.format(place=place)
     project = lab("luck()", top=top)
     a = trial(project)
     write(project, "luck() + 0.0", top=top)
