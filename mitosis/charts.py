@@ -249,7 +249,7 @@ def _label(key: Sequence[JSON], wanted: Wanted) -> str:
 
 def _named(trials: Sequence[Summary], by: Sequence[str]) -> dict[str, str]:
     if not by:
-        return {t.id: f"{t.variant} seed={t.seed} ({t.id[:7]})" for t in trials}
+        return {t.id: f"{t.variant} seed={t.seed} ({t.id})" for t in trials}
     groups.check_names(trials, by)
     return {t.id: ", ".join(_shown(groups.value_of(t, name)) for name in by) for t in trials}
 

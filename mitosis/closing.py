@@ -174,7 +174,7 @@ def _held_to(store: Store, spec: TrialSpec, outcome: Outcome) -> Outcome:
     if other is None:
         return outcome
     then = expect.shown(other.spec.expect) or "nothing"
-    what = f"{then} was expected when trial {other.id[:7]} of the same recipe gave its result"
+    what = f"{then} was expected when trial {other.id} of the same recipe gave its result"
     remark = Remark("expectation_changed", what, "experiment.expect")
     return dataclasses.replace(outcome, notes=(*outcome.notes, remark))
 

@@ -174,7 +174,7 @@ def _named(error: DirtyRepository, repository: Path, url: str, project: str | No
     path, trial = min(writers.items())
     return DirtyRepository(
         error.what,
-        f"{path} was written by trial {trial[:7]}: put it into .gitignore, or let the experiment write "
+        f"{path} was written by trial {trial}: put it into .gitignore, or let the experiment write "
         f"into its own folder with mitosis.cwd=trial. Otherwise: {error.todo}",
     )
 

@@ -72,11 +72,11 @@ def difference(trial: Trial, recipe: Recipe, store: Store) -> str:
     """Why `trial` does not stand for `recipe`; '' where it does."""
     spec, outcome = trial.spec, trial.outcome
     if outcome is None or not outcome.code_identity:
-        return f"the code of trial {trial.id[:7]} is not known"
+        return f"the code of trial {trial.id} is not known"
     if (spec.module, spec.function) != (recipe.module, recipe.function):
         return f"the entry point was {spec.module}:{spec.function}"
     if outcome.taints:
-        return f"the record of trial {trial.id[:7]} is not proven"
+        return f"the record of trial {trial.id} is not proven"
     known = _code(trial, recipe) or _data(spec.inputs, outcome.inputs, recipe, store)
     return known or _found(trial, recipe)
 

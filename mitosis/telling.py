@@ -1,11 +1,13 @@
-"""How values are told wherever they are shown: dotted names of parameters, durations."""
+"""How values are told wherever they are shown: dotted names of parameters, durations, short digests."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+LEAST = 7  # digits of a digest that is shown
 _TIMES = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -26,6 +28,21 @@ def _below(path: str, key: Any) -> str:
         return f"{path}.{key}" if path else key
     quoted = str(key).replace("\\", "\\\\").replace('"', '\\"')
     return f'{path}["{quoted}"]' if isinstance(key, str) else f"{path}[{key}]"
+
+
+def shortest(digests: Collection[str]) -> dict[str, str]:
+    """By digest, its shortest beginning that begins no other of them, of seven digits or more."""
+    ordered = sorted(set(digests))
+    shared = [_shared(one, other) for one, other in itertools.pairwise(ordered)]
+    return {
+        digest: digest[: max(LEAST, before + 1, behind + 1)]
+        for digest, before, behind in zip(ordered, [0, *shared], [*shared, 0], strict=True)
+    }
+
+
+def _shared(one: str, other: str) -> int:
+    """How many first characters two texts share."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
 
 
 def duration(seconds: float | None) -> str:

@@ -91,7 +91,7 @@ ROOMS = {
     "where": Room(ours=VALUES),
     "telling": Room(),
     "frame": Room(ours=CORE | words("telling where")),
-    "store": Room(ours=VALUES | words("identity where"), doors=words("sqlalchemy alembic")),
+    "store": Room(ours=VALUES | words("identity telling where"), doors=words("sqlalchemy alembic")),
     # the launcher: no door of another's, so that the store, git and notebooks are reached through their rooms
     "settings": Room(),
     "admission": Room(ours=words("errors labels settings")),

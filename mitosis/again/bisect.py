@@ -170,7 +170,7 @@ def question(store: Store, good: Trial, metric: str, tolerance: float | None, se
     value = differences.value(good, metric)
     if good.status is not Status.SUCCEEDED or not differences.is_number(value) or not math.isfinite(value):
         raise Refused(
-            f"{metric} of the good trial {good.id[:7]} is no number: {value!r} ({good.status.value})",
+            f"{metric} of the good trial {good.id} is no number: {value!r} ({good.status.value})",
             "choose a trial that succeeded, or another metric: --metric NAME",
         )
     if tolerance is None:
@@ -202,7 +202,7 @@ def bisect(
     if ends[0] == ends[1]:
         raise Refused(
             f"both trials are of commit {ends[0][:10]}: no commit lies between them",
-            f"see what differs: mitosis diff {good.id[:7]} {bad.id[:7]}",
+            f"see what differs: mitosis diff {good.id} {bad.id}",
         )
     today = environment.digest(environment.collect())
     if good.spec.environment == today and len(asked.seeds) == 1:
@@ -245,15 +245,15 @@ def _is_bad(end: Run, good: Trial, bad: Trial) -> None:
     """Raises Refused where the last commit cannot be told from the good one."""
     if end.verdict == BAD:
         return
-    what = f"the code of commit {end.commit[:10]} with the parameters, seed and data of {good.id[:7]}"
+    what = f"the code of commit {end.commit[:10]} with the parameters, seed and data of {good.id}"
     if end.value is None:
         raise Refused(
             f"{what} cannot run: {end.reason}",
-            f"nothing is said about the commits; choose a bad trial that runs: mitosis show {bad.id[:7]}",
+            f"nothing is said about the commits; choose a bad trial that runs: mitosis show {bad.id}",
         )
     raise Refused(
         f"{what} gives {end.value:.6g}, which is good",
-        f"commits are not the cause: mitosis why {good.id[:7]} {bad.id[:7]}",
+        f"commits are not the cause: mitosis why {good.id} {bad.id}",
     )
 
 

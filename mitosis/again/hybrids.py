@@ -220,7 +220,7 @@ def made(
         there = found(store, bench, wanted) if reuse else None
         if there is not None:
             return _judged(taken, there, reused=True)
-        why = f"{pair.a.id[:7]} with {' and '.join(sorted(taken)) or 'nothing'} of {pair.b.id[:7]}"
+        why = f"{pair.a.id} with {' and '.join(sorted(taken)) or 'nothing'} of {pair.b.id}"
         new = recorded.run(bench, wanted, display, why, "why")
     except MitosisError as error:
         if not isinstance(error, Impossible | TrialRefused):
@@ -230,7 +230,7 @@ def made(
         raise KeyboardInterrupt
     stray = reproduce.strays(new, wanted)
     if stray:
-        return Hybrid(taken, None, reason=f"it read another {stray[0]} than was recorded: {new.id[:7]}")
+        return Hybrid(taken, None, reason=f"it read another {stray[0]} than was recorded: {new.id}")
     return _judged(taken, new, reused=False)
 
 
@@ -240,5 +240,5 @@ def _judged(taken: frozenset[str], trial: Trial, reused: bool) -> Hybrid:
         return Hybrid(taken, trial, reused)
     error = trial.outcome.error if trial.outcome else None
     what = f"{error.kind}: {error.message}" if error else trial.status.value
-    reason = f"trial {trial.id[:7]} {trial.status.value}: {what}".partition("\n")[0]
+    reason = f"trial {trial.id} {trial.status.value}: {what}".partition("\n")[0]
     return Hybrid(taken, None, reused, reason)

@@ -140,7 +140,7 @@ def _query(trial: Trial, status: Status) -> Query:
 
 def repeat_note(trial: Trial) -> str:
     """The note of a trial that repeats another one to see how much it varies."""
-    return f"repeats {trial.id[:7]}"
+    return f"repeats {trial.id}"
 
 
 def is_repeat(other: Summary | TrialSpec, trial: Trial) -> bool:

@@ -75,8 +75,8 @@ def recorded(trial: Trial) -> Recorded:
     spec = trial.spec
     if trial.refused:
         raise Impossible(
-            f"trial {spec.id[:7]} was refused before it began: there is nothing to run again",
-            f"see why: mitosis show {spec.id[:7]}",
+            f"trial {spec.id} was refused before it began: there is nothing to run again",
+            f"see why: mitosis show {spec.id}",
         )
     outputs = trial.outcome.outputs if trial.outcome else ()
     return Recorded(

@@ -76,12 +76,12 @@ class Answer:
 def pair(store: Store, bench: Bench, a: Trial, b: Trial, by: str) -> Pair:
     """The two trials as a pair, its code split. Raises Refused where they cannot be compared."""
     if a.id == b.id:
-        raise Refused(f"both are trial {a.id[:7]}: there is no change", "name two trials: mitosis ls")
+        raise Refused(f"both are trial {a.id}: there is no change", "name two trials: mitosis ls")
     for trial in (a, b):
         if trial.status is not Status.SUCCEEDED:
             raise Refused(
-                f"trial {trial.id[:7]} did not succeed: it has no number to explain",
-                f"see why: mitosis show {trial.id[:7]}",
+                f"trial {trial.id} did not succeed: it has no number to explain",
+                f"see why: mitosis show {trial.id}",
             )
     if a.spec.code.project != b.spec.code.project:
         raise Refused("the two trials are of different projects", "choose two of one: mitosis ls")
@@ -113,7 +113,7 @@ def explain(store: Store, bench: Bench, two: Pair, metric: str, repeats: int, di
     if not math.isfinite(values[1] - values[0]):
         raise Refused(
             f"{metric} goes from {values[0]!r} to {values[1]!r}: no float holds such a change",
-            f"see what differs: mitosis diff {two.a.id[:7]} {two.b.id[:7]}",
+            f"see what differs: mitosis diff {two.a.id} {two.b.id}",
         )
     made: dict[frozenset[str], Hybrid] = {}
     needed = shares.needed(two.causes) if _must_run(two) else []
@@ -139,7 +139,7 @@ def numbers(two: Pair, metric: str) -> tuple[float, float]:
         value = differences.value(trial, metric)
         if not differences.is_number(value) or not math.isfinite(value):
             raise Refused(
-                f"{metric} of trial {trial.id[:7]} is {value!r}, which is no number that has a difference",
+                f"{metric} of trial {trial.id} is {value!r}, which is no number that has a difference",
                 "choose a metric that both have: --metric NAME",
             )
         values.append(float(value))
@@ -239,7 +239,7 @@ def _floor(store: Store, bench: Bench, two: Pair, metric: str, repeats: int, dis
     for mark, trial, known, reason in zip("ab", (two.a, two.b), found, reasons, strict=True):
         if repeats > 1 and (known.repeats is None or reason):
             failed = noise.failed(store, trial, today)
-            why = reason or (f"its repeat {failed[:7]} failed" if failed else "its repeat is not comparable")
+            why = reason or (f"its repeat {failed} failed" if failed else "its repeat is not comparable")
             silent.append(f"{mark} gave no second value: {why}")
     return Floor(
         sum(n.repeats.n for n in found if n.repeats is not None),
@@ -259,5 +259,5 @@ def _repeat(bench: Bench, trial: Trial, times: int, display: Display) -> str:
         if new.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         if new.status is not Status.SUCCEEDED:
-            return f"its repeat {new.id[:7]} {new.status.value}"
+            return f"its repeat {new.id} {new.status.value}"
     return ""

@@ -29,7 +29,7 @@ def opened(store: Store, trial: Trial, url: str | None) -> Bench:
         here = Path(trial.spec.code.repository)
         if not (here / ".git").exists():
             raise TrialNotFound(
-                f"the repository of trial {trial.id[:7]} is not here: {here}",
+                f"the repository of trial {trial.id} is not here: {here}",
                 "cd into a clone of it, and name the store: --store URL",
             )
     address = locate.url_of(url) or store.url
@@ -54,7 +54,7 @@ class Steps(Silent):
         with self._lock:
             self._done += 1
             count = f"[{self._done}/{self._total}] " if self._total is not None else ""
-            name = text.safe(f"{text.short(trial.id)} {trial.spec.note}")
+            name = text.safe(f"{trial.id} {trial.spec.note}")
             outcome = trial.outcome
             if trial.status is Status.SUCCEEDED and outcome is not None:
                 end = f"main={text.number(outcome.main)}  {text.seconds(outcome.seconds)}"

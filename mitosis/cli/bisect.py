@@ -99,7 +99,7 @@ def _lines(found: Answer, told: _Told) -> Iterator[str]:
 def _said(run: Run) -> str:
     if run.value is None:
         return f"skipped  {text.safe(run.reason)}"
-    by = text.short(run.trials[0].id) if run.trials else ""
+    by = run.trials[0].id if run.trials else ""
     return f"{run.verdict:<7}  {text.number(run.value)}  {by}{'' if run.started else ' (recorded)'}"
 
 

@@ -38,7 +38,7 @@ def chosen(store: Store, word: str, project: str | None) -> Chosen:
         found = store.get(word, project)
     except TrialNotFound as error:
         return _variant(store, word, project) or _sweep(store, word, project) or _unknown(word, error)
-    name = f"{text.short(found.id)} {found.spec.experiment} {found.spec.variant} seed={found.spec.seed}"
+    name = f"{found.id} {found.spec.experiment} {found.spec.variant} seed={found.spec.seed}"
     return Chosen(text.safe(name), (found,), True)
 
 
@@ -69,7 +69,7 @@ def _sweep(store: Store, word: str, project: str | None) -> Chosen | None:
     lines = store.find(Query(sweep=sweep.id, status=(Status.SUCCEEDED,), limit=MOST))
     if not lines:
         raise TrialNotFound(f"no trial of sweep {sweep.id} has succeeded", f"mitosis ls --sweep {sweep.id}")
-    name = f"sweep {text.short(sweep.id)}, {_count(len(lines))}"
+    name = f"sweep {sweep.id}, {_count(len(lines))}"
     return Chosen(name, tuple(store.get(s.id) for s in lines), False)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import click
 
-from mitosis import differences, finding, identity
+from mitosis import differences, finding, identity, telling
 from mitosis.again import noise, unseen
 from mitosis.capture import git
 from mitosis.cli import answers, chosen, locate, tables, text
@@ -136,7 +136,7 @@ def _chance(found: Differences, floor: noise.Noise | None) -> Iterator[str]:
 
 
 def _ending(found: Differences, sides: Sequence[chosen.Chosen]) -> str:
-    a, b = (text.short(side.trial.id) for side in sides)
+    a, b = (side.trial.id for side in sides)
     if found.not_reproducible:
         what = "not reproducible: nothing that is recorded of the two differs but what came out"
         return f"{what}\nnext: mitosis noise {a}"
@@ -161,14 +161,15 @@ def _rows(changes: Sequence[Change], short: bool = False) -> Iterator[str]:
     names = [text.safe(c.name) for c in changes]
     wide = max(map(tables.width, names), default=0)
     for name, change in zip(names, changes, strict=True):
-        old, new = (_values(side, short) for side in (change.a, change.b))
+        digests = telling.shortest([*change.a, *change.b]) if short else None
+        old, new = (_values(side, digests) for side in (change.a, change.b))
         yield f"  {name}{' ' * (wide - tables.width(name))}  {old} -> {new}"
 
 
-def _values(values: Sequence[Any], short: bool) -> str:
+def _values(values: Sequence[Any], digests: Mapping[str, str] | None) -> str:
     if not values:
         return "(absent)"
-    shown = [text.short(v) if short else _shown(v) for v in values[:5]]
+    shown = [_shown(v) if digests is None else digests[v] for v in values[:5]]
     more = f" and {len(values) - 5} more" if len(values) > 5 else ""
     return ", ".join(shown) + more
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from mitosis import stamp
-from mitosis.cli import locate, tables, text
+from mitosis.cli import locate, tables
 from mitosis.errors import Refused, TrialNotFound
 from mitosis.folder import TrialFolder, write_atomic
 from mitosis.trial import Trial
@@ -42,7 +42,7 @@ def command(trials: tuple[str, ...], kind: str | None, directory: Path, url: str
             if copies.setdefault(name, (trial, source))[0] is not trial:
                 other = copies[name][0]
                 raise Refused(
-                    f"{text.short(other.id)} and {text.short(trial.id)} would both be copied to {name}",
+                    f"{other.id} and {trial.id} would both be copied to {name}",
                     "copy them one at a time, into different directories: -o DIR",
                 )
     _write(copies, directory)
@@ -62,8 +62,8 @@ def _figures(trial: Trial, kind: str | None) -> Iterator[tuple[str, Path]]:
         what = f"no {wanted} figure, but {', '.join(has)}" if has else "no figure"
         todo = f"keep that format when it runs: mitosis.figure_formats=[{', '.join([*has, str(wanted)])}]"
         if not has or wanted == "csv":
-            todo = f"see what there is: mitosis show {text.short(trial.id)}"
-        raise TrialNotFound(f"trial {text.short(trial.id)} has {what}", todo)
+            todo = f"see what there is: mitosis show {trial.id}"
+        raise TrialNotFound(f"trial {trial.id} has {what}", todo)
     prefix = "-".join(filter(None, (_slug(w) for w in (spec.experiment, _variant(trial)))))
     for name in chosen:
         yield f"{prefix}-seed{spec.seed}-{name}", folder.figures / name

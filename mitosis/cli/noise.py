@@ -57,8 +57,8 @@ def _lines(trial: Trial, done: Measured) -> Iterator[str]:
     noise = done.noise
     if done.failed:
         last = done.ran[-1]
-        yield f"no repeat of {text.short(trial.id)} succeeded: {text.short(last.id)} {last.status.value}"
-        yield f"next: mitosis show {text.short(last.id)}"
+        yield f"no repeat of {trial.id} succeeded: {last.id} {last.status.value}"
+        yield f"next: mitosis show {last.id}"
         return
     rows = [
         row
@@ -71,7 +71,7 @@ def _lines(trial: Trial, done: Measured) -> Iterator[str]:
     yield said(noise)
     if done.note is not None:
         yield f"note {done.note.kind}: {text.safe(done.note.what)}"
-    yield f"next: mitosis show {text.short(trial.id)}"
+    yield f"next: mitosis show {trial.id}"
 
 
 def said(noise: Noise) -> str:

@@ -54,14 +54,14 @@ def _lines(trial: Trial, done: Reproduction) -> Iterator[str]:
         yield from text.safe_lines(done.reason)
     if done.note is not None:
         yield f"note {done.note.kind}: {text.safe(done.note.what)}"
-    by = f" by {text.short(done.trial.id)}" if done.trial is not None else ""
+    by = f" by {done.trial.id}" if done.trial is not None else ""
     verdict = done.verdict
     if done.not_compared:
         only = " in metrics" if verdict == "identical" else ""
         verdict = f"{verdict}{only}; the result was not kept and not compared"
-    yield f"{text.short(trial.id)} reproduced{by}: {verdict}" if by else verdict
+    yield f"{trial.id} reproduced{by}: {verdict}" if by else verdict
     if done.verdict == "different" and done.trial is not None:
-        yield f"next: mitosis noise {text.short(trial.id)}"
+        yield f"next: mitosis noise {trial.id}"
 
 
 def _document(trial: Trial, done: Reproduction) -> dict[str, object]:

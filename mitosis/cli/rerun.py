@@ -36,7 +36,7 @@ def command(trial: str, as_json: bool, url: str | None) -> int:
         )
     if found.spec.code.project != locate.project():
         raise TrialNotFound(
-            f"trial {found.id[:7]} is of another project: {found.spec.code.project}",
+            f"trial {found.id} is of another project: {found.spec.code.project}",
             f"run it from its own repository: cd {found.spec.code.repository}",
         )
     os.chdir(top)
@@ -64,8 +64,8 @@ def _request(trial: Trial, settings: Settings) -> Request:
     spec = trial.spec
     if trial.refused:
         raise ConfigurationRefused(
-            f"trial {spec.id[:7]} was refused before it began: there is nothing to run again",
-            "see why: mitosis show " + spec.id[:7],
+            f"trial {spec.id} was refused before it began: there is nothing to run again",
+            "see why: mitosis show " + spec.id,
         )
     params = identity.parse(spec.params)
     return Request(

@@ -30,7 +30,7 @@ def command(
                 trash.remove(store, move)
     tell(moves, yes, as_json, "removed", "would remove")
     if yes and not as_json:
-        print(f"bring back: mitosis restore {' '.join(text.short(m.trial) for m in moves)} --yes")
+        print(f"bring back: mitosis restore {' '.join(m.trial for m in moves)} --yes")
     return 0
 
 
@@ -42,6 +42,6 @@ def tell(moves: list[trash.Move], done: bool, as_json: bool, word: str, would: s
         return
     for move in moves:
         place = text.safe(str(move.source)) + ("" if move.there else " (no folder is there)")
-        print(f"{word if done else would} {text.short(move.trial)}  {place}")
+        print(f"{word if done else would} {move.trial}  {place}")
     if not done:
         print("nothing was done; add --yes to do it")

@@ -75,7 +75,7 @@ def _lines(trial: Trial, said: Sequence[Attestation], short: Mapping[str, str]) 
         "parameter set": short[spec.param_set.digest],
         "commit": f"{spec.code.commit}{' (dirty)' if spec.code.dirty else ''}",
         "": _told(spec.code),
-        "code identity": text.short(outcome.code_identity) if outcome else "",
+        "code identity": outcome.code_identity if outcome else "",
         "branch": spec.code.branch or "(detached)",
         "started": spec.started_at,
         "took": f"{text.seconds(outcome.seconds)} ({text.seconds(outcome.cpu_seconds)} CPU)"
@@ -117,7 +117,7 @@ def _lines(trial: Trial, said: Sequence[Attestation], short: Mapping[str, str]) 
 
 def _names(folder: TrialFolder, trial: str) -> str:
     names = " ".join(one.name for one in series.read(folder))
-    return f"{names} (mitosis show --series {text.short(trial)})" if names else ""
+    return f"{names} (mitosis show --series {trial})" if names else ""
 
 
 def _series(trial: Trial) -> JSON:

@@ -32,7 +32,7 @@ class Terminal:
     def __init__(self, quiet_stdout: bool = False) -> None:
         self._out: TextIO = sys.stderr if quiet_stdout else sys.stdout
         self._sweep: _Progress | None = None
-        self._name: Naming = text.short
+        self._name: Naming = str
 
     def naming(self, name: Naming) -> None:
         """Shorten ids by `name`, as far as the store can be asked."""
@@ -41,7 +41,7 @@ class Terminal:
             try:
                 return name(trial)
             except StoreRefused:
-                return text.short(trial)
+                return trial
 
         self._name = asked
 

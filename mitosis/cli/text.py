@@ -15,11 +15,6 @@ from mitosis.trial import JSON, Status, Trial
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def short(digest: str) -> str:
-    """The first seven digits of an id or digest, as it is named in lines of text."""
-    return digest[:7]
-
-
 def safe(value: str) -> str:
     """`value` on one line, without control characters: nothing recorded drives a terminal."""
     printable = value.encode("utf-8", "backslashreplace").decode()  # a file name need not be UTF-8

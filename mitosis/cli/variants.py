@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from mitosis import identity
+from mitosis import identity, telling
 from mitosis.cli import answers, locate, tables, text
 from mitosis.errors import TrialNotFound
 from mitosis.trial import JSON
@@ -29,6 +29,7 @@ def command(
     project = None if all_projects else locate.project()
     with locate.opened(url) as store:
         found = store.variant_history(project) if store is not None else []
+    short = telling.shortest([use.variant.digest for use in found])
     found = [u for u in found if experiment in (None, u.experiment) and name in (None, u.variant.name)]
     if name is not None and not found:
         raise TrialNotFound(f"there is no variant {name}", "list them: mitosis variants")
@@ -39,18 +40,18 @@ def command(
         print("no variant yet")
         return 0
     columns = ["experiment", "variant", "version", "digest", "first used", "last used", "trials"]
-    tables.show(columns, [_row(use) for use in found], right=("version", "trials"))
+    tables.show(columns, [_row(use, short) for use in found], right=("version", "trials"))
     if name is not None:
         print("\n".join(_versions(found)))
     return 0
 
 
-def _row(use: VariantUse) -> list[str]:
+def _row(use: VariantUse, short: Mapping[str, str]) -> list[str]:
     return [
         text.safe(use.experiment),
         text.safe(use.variant.name),
         str(use.variant.version),
-        text.short(use.variant.digest),
+        short[use.variant.digest],
         text.local(use.first_used_at),
         text.local(use.last_used_at),
         str(use.trials),

@@ -51,7 +51,7 @@ def command(file: Path, as_json: bool, url: str | None) -> int:
         print(f"  commit {origin.commit}")
         print(f"  parameter set {origin.param_set}")
     if found[0].trial in known:
-        tables.hint(f"mitosis show {text.short(found[0].trial)}")
+        tables.hint(f"mitosis show {found[0].trial}")
     else:
         tables.hint("mitosis show ID --store URL, where its store is")
     return 0

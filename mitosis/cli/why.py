@@ -78,7 +78,7 @@ def _plan(two: Pair, planned: Planned) -> Iterator[str]:
     yield f"causes: {', '.join(two.found.causes) or 'none differs'}"
     for hybrid in planned.standing:
         if hybrid.trial is not None:
-            yield f"  {text.short(hybrid.trial.id)}  stands for {_named(hybrid.taken, two)}"
+            yield f"  {hybrid.trial.id}  stands for {_named(hybrid.taken, two)}"
     for taken in planned.hybrids:
         yield f"  to run   {_named(taken, two)}"
     if planned.repeats:
@@ -119,9 +119,7 @@ def _lines(two: Pair, found: Answer) -> Iterator[str]:
 
 
 def _trial(trial: Trial) -> str:
-    return text.safe(
-        f"{text.short(trial.id)} {trial.spec.experiment} {trial.spec.variant} seed={trial.spec.seed}"
-    )
+    return text.safe(f"{trial.id} {trial.spec.experiment} {trial.spec.variant} seed={trial.spec.seed}")
 
 
 def _rows(found: Answer) -> Iterator[list[str]]:
@@ -175,7 +173,7 @@ def _noise(found: Answer) -> str:
 
 
 def _next(two: Pair, found: Answer) -> str:
-    a, b = text.short(two.a.id), text.short(two.b.id)
+    a, b = two.a.id, two.b.id
     known = {c: abs(s) for c, s in found.shares.items() if s is not None and not found.within_noise(c)}
     if known and max(known, key=lambda c: known[c]) == "code":
         return f"mitosis bisect {a} {b}"

@@ -236,7 +236,7 @@ def _environment(trials: Sequence[Trial], known: Mapping[str, Mapping[str, JSON]
     columns: dict[str, dict[str, str]] = {}
     by_digest: dict[str, list[str]] = defaultdict(list)
     for trial in trials:
-        by_digest[trial.spec.environment].append(trial.id[:7])
+        by_digest[trial.spec.environment].append(trial.id)
     for digest, ids in by_digest.items():
         label = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
         label = f"{label} ({digest[:7]})" if label in columns else label
@@ -335,7 +335,7 @@ def _series(trials: Sequence[Trial]) -> Iterator[tuple[str, list[Panel]]]:
 
 def _caption(trial: Trial) -> str:
     spec = trial.spec
-    return markup.visible(f"{spec.variant}, seed {spec.seed} ({spec.id[:7]})")
+    return markup.visible(f"{spec.variant}, seed {spec.seed} ({spec.id})")
 
 
 def _remarks(trial: Trial) -> dict[str, Any]:

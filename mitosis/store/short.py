@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Collection, Iterable
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
+from mitosis import telling
 from mitosis.store import schema
 from mitosis.store.load import is_hex, prefix
 
-LEAST = 7
 _AT_ONCE = 100  # ranges of one statement; each is answered by the index
 _ALL = 2_000  # digests, beyond which the whole index is read instead
 
@@ -30,13 +29,8 @@ def shortest(connection: Connection, kind: str, digests: Collection[str]) -> dic
     `kind` is a key of `COLUMNS`; what is no text of hex digits stays as it is.
     """
     wanted = sorted({d for d in digests if is_hex(d)})
-    others = sorted({*_alike(connection, kind, wanted), *wanted})
-    found = {digest: digest for digest in digests}
-    for digest in wanted:
-        at = bisect.bisect_left(others, digest)
-        near = others[max(at - 1, 0) : at] + others[at + 1 : at + 2]
-        found[digest] = digest[: max([LEAST, *(_shared(digest, other) + 1 for other in near)])]
-    return found
+    short = telling.shortest({*_alike(connection, kind, wanted), *wanted})
+    return {digest: short.get(digest, digest) for digest in digests}
 
 
 def _alike(connection: Connection, kind: str, digests: list[str]) -> Iterable[str]:
@@ -45,7 +39,7 @@ def _alike(connection: Connection, kind: str, digests: list[str]) -> Iterable[st
     if len(digests) > _ALL:
         yield from connection.execute(select(column).distinct()).scalars()
         return
-    beginnings = sorted({digest[:LEAST] for digest in digests})
+    beginnings = sorted({digest[: telling.LEAST] for digest in digests})
     for start in range(0, len(beginnings), _AT_ONCE):
         some = beginnings[start : start + _AT_ONCE]
         yield from connection.execute(select(column).distinct().where(or_(*_ranges(column, some)))).scalars()
@@ -57,8 +51,3 @@ def _ranges(column: ColumnElement[str], beginnings: list[str]) -> Iterable[Colum
         if column is schema.trials.c.commit:  # the index of commits begins with the project
             within &= schema.trials.c.project.in_(select(schema.projects.c.id))
         yield within
-
-
-def _shared(one: str, other: str) -> int:
-    """How many first digits two digests share."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(other))
