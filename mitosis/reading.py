@@ -143,7 +143,7 @@ class LoadedTrial:
             what = f"the result of trial {self.id} holds what cannot be imported here: {error}"
             todo = "put the experiment's repository on sys.path, at the commit of the trial"
             raise ResultRefused(what, todo) from error
-        except Exception as error:
+        except Exception as error:  # to load a pickle runs code, which may raise anything
             what = f"the result of trial {self.id} cannot be read: {type(error).__name__}: {error}"
             raise ResultRefused(what, "see whether the file is whole: mitosis check") from error
 

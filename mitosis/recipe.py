@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ def standing(store: Store, recipe: Recipe) -> Standing:
     """
     project = recipe.code.project
     same = Query(project=project, experiment=recipe.experiment, param_set=recipe.param_set)
-    found = store.find(_with(same, seed=recipe.seed, status=(Status.SUCCEEDED,), limit=_LOOKED_AT))
+    found = store.find(replace(same, seed=recipe.seed, status=(Status.SUCCEEDED,), limit=_LOOKED_AT))
     reason = ""
     for line in found:
         trial = store.get(line.id)
@@ -57,15 +57,9 @@ def standing(store: Store, recipe: Recipe) -> Standing:
         reason = reason or why_not  # of the newest
     if reason:
         return Standing(None, reason)
-    if store.find(_with(same, seed=recipe.seed, limit=1)):
+    if store.find(replace(same, seed=recipe.seed, limit=1)):
         return Standing(None, "it has not succeeded yet")
-    return Standing(None, "new seed" if store.find(_with(same, limit=1)) else "new parameters")
-
-
-def _with(query: Query, **changes: object) -> Query:
-    from dataclasses import replace
-
-    return replace(query, **changes)  # type: ignore[arg-type]
+    return Standing(None, "new seed" if store.find(replace(same, limit=1)) else "new parameters")
 
 
 def difference(trial: Trial, recipe: Recipe, store: Store) -> str:

@@ -33,10 +33,10 @@ def _below(path: str, key: Any) -> str:
 def shortest(digests: Collection[str]) -> dict[str, str]:
     """By digest, its shortest beginning that begins no other of them, of seven digits or more."""
     ordered = sorted(set(digests))
-    shared = [_shared(one, other) for one, other in itertools.pairwise(ordered)]
+    shared = [0, *(_shared(one, other) for one, other in itertools.pairwise(ordered)), 0]
     return {
         digest: digest[: max(LEAST, before + 1, behind + 1)]
-        for digest, before, behind in zip(ordered, [0, *shared], [*shared, 0], strict=True)
+        for digest, (before, behind) in zip(ordered, itertools.pairwise(shared), strict=False)  # of none: one
     }
 
 

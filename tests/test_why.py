@@ -176,7 +176,7 @@ def test_causes_that_interact_share_the_whole_change(lab: Callable[..., Project]
     # alone: params +1, code +2; the rest, +2, is the two together, half of it each
     assert close(found["shares"]["params"], 2 / 5) and close(found["shares"]["code"], 3 / 5)
     text = call("why", a, b)[1]
-    assert "params  40.0 %     +2" in text and f"next: mitosis bisect {a[:7]} {b[:7]}" in text
+    assert "params  40.0 %     +2" in text and f"next: mitosis bisect {a} {b}" in text
 
 
 LUCK = """\
@@ -477,7 +477,7 @@ def test_parameters_are_no_commits_doing(lab: Callable[..., Project]) -> None:
     write(project, "x + 0.0")
     b = trial(project, x=2.0)
     code, _, err = call("bisect", a, b)
-    assert code == 1 and f"mitosis why {a[:7]} {b[:7]}" in err
+    assert code == 1 and f"mitosis why {a} {b}" in err
 
 
 # --- diff and expectations ------------------------------------------------------------------------------

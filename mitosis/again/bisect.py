@@ -285,10 +285,9 @@ def _verdict(search: Search, commit: str) -> str | None:
 
 def _picked(open_ones: Sequence[int], low: int, high: int, jobs: int) -> list[int]:
     """So many of the commits that can be tried, nearest to the points that divide the range evenly."""
-    wanted: Callable[[int], float] = lambda k: low + (high - low) * (k + 1) / (jobs + 1)  # noqa: E731
     picked: list[int] = []
     for k in range(jobs):
-        rest = [i for i in open_ones if i not in picked]
-        if rest:
-            picked.append(min(rest, key=lambda i: (abs(i - wanted(k)), i)))
+        wanted = low + (high - low) * (k + 1) / (jobs + 1)
+        rest = sorted((abs(i - wanted), i) for i in open_ones if i not in picked)
+        picked += [i for _, i in rest[:1]]
     return sorted(picked)

@@ -9,16 +9,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from mitosis import jobs
-from mitosis.app import objective
+from mitosis.app import inner, objective
 from mitosis.display import Display
 from mitosis.gate import Verdict
 from mitosis.trial import Status, Summary
@@ -29,14 +27,8 @@ Overrides = Sequence[Sequence[str]]
 
 
 def guard(verdict: Verdict, display: Display, objectives: Sequence[str], failed: Callable[[], None]) -> None:
-    """Let the launcher that Hydra makes next be a `Guarded` one; private API of Hydra 1.3."""
-    plugins = Plugins.instance()
-    make = Plugins.instantiate_launcher
-
-    def instantiate_launcher(**given: Any) -> Launcher:
-        return Guarded(make(plugins, **given), verdict, display, objectives, failed)
-
-    plugins.instantiate_launcher = instantiate_launcher  # type: ignore[method-assign,assignment]
+    """Let the launcher that Hydra makes next be a `Guarded` one."""
+    inner.wrap_launchers(lambda launcher: Guarded(launcher, verdict, display, objectives, failed))
 
 
 class Guarded(Launcher):
@@ -61,7 +53,7 @@ class Guarded(Launcher):
         """Run a batch; the answers of jobs that the engine lost are taken from the store."""
         try:
             answers = self.inner.launch(job_overrides, initial_job_idx)
-        except Exception as error:
+        except Exception as error:  # each engine has errors of its own for a worker that is gone
             if not self._standing(initial_job_idx, len(job_overrides)):
                 raise  # nothing began: the engine itself cannot be used
             self._tell(error)
@@ -85,7 +77,7 @@ class Guarded(Launcher):
             for start, end in _runs(missing):
                 try:
                     self.inner.launch(job_overrides[start - first : end - first], start)
-                except Exception as error:
+                except Exception as error:  # as above
                     self._tell(error)
 
     def _over(self, first: int, number: int) -> dict[int, Summary]:

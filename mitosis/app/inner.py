@@ -1,21 +1,27 @@
-"""What we take from Hydra's private API (1.3): loading one config, and composing from a fixed directory."""
+"""What we take from Hydra's private API (1.3): composing, launchers, reports; nobody else touches it."""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import copy
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra._internal import utils
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository, IConfigRepository
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
 from mitosis.errors import InternalError
@@ -30,6 +36,39 @@ def loader() -> ConfigLoaderImpl:
     if not isinstance(found, ConfigLoaderImpl):
         raise InternalError(f"Hydra's config loader is a {type(found).__name__}, which is not known")
     return found
+
+
+def wrap_launchers(wrapped: Callable[[Launcher], Launcher]) -> None:
+    """Let every launcher that Hydra makes from now on be what `wrapped` makes of it."""
+    plugins = Plugins.instance()
+    make = Plugins.instantiate_launcher
+
+    def instantiate_launcher(**given: Any) -> Launcher:
+        return wrapped(make(plugins, **given))
+
+    plugins.instantiate_launcher = instantiate_launcher  # type: ignore[method-assign,assignment]
+
+
+@contextlib.contextmanager
+def reported_by(report: Callable[[Callable[[Any], Any], Callable[[], Any]], Any]) -> Iterator[None]:
+    """Meanwhile Hydra runs its body through `report(plain, body)`, `plain` being its own reporter.
+
+    A version of Hydra that has no reporter of that name keeps its own words.
+    """
+    plain: Callable[[Any], Any] | None = getattr(utils, "run_and_report", None)
+    if plain is None:
+        yield
+        return
+    utils.run_and_report = functools.partial(report, plain)
+    try:
+        yield
+    finally:
+        utils.run_and_report = plain  # type: ignore[assignment]
+
+
+def parser() -> argparse.ArgumentParser:
+    """What reads Hydra's own flags."""
+    return utils.get_args_parser()
 
 
 def load(default: ResultDefault) -> ConfigResult:

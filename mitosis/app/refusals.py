@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from mitosis.app import inner
 from mitosis.errors import ConfigurationRefused
 from mitosis.settings import Settings
 
@@ -26,18 +27,11 @@ def short(conf: Path | None, own: Callable[[Path], Path]) -> Iterator[None]:
     So do files that are no YAML: `conf` holds them, and `own` gives the one that a user would edit, where a
     sweep reads those of a checkout.
 
-    The report is private to Hydra. A version that has none of that name keeps its own words; so does
-    HYDRA_FULL_ERROR, with which the user asks for them.
+    HYDRA_FULL_ERROR, with which the user asks for Hydra's own words, keeps them.
     """
-    from hydra._internal import utils
     from hydra.errors import CompactHydraException
 
-    plain: Callable[[Any], Any] | None = getattr(utils, "run_and_report", None)
-    if plain is None or os.environ.get("HYDRA_FULL_ERROR"):
-        yield
-        return
-
-    def report(body: Callable[[], Any]) -> Any:
+    def report(plain: Callable[[Any], Any], body: Callable[[], Any]) -> Any:
         refused: list[Exception] = []
 
         def watched() -> Any:
@@ -51,11 +45,8 @@ def short(conf: Path | None, own: Callable[[Path], Path]) -> Iterator[None]:
             raise _refusal(refused[0], conf, own) from refused[0]
         return result
 
-    utils.run_and_report = report  # type: ignore[assignment]
-    try:
+    with contextlib.nullcontext() if os.environ.get("HYDRA_FULL_ERROR") else inner.reported_by(report):
         yield
-    finally:
-        utils.run_and_report = plain  # type: ignore[assignment]
 
 
 def check_flags(words: Sequence[str]) -> None:
@@ -63,13 +54,12 @@ def check_flags(words: Sequence[str]) -> None:
 
     Raises ConfigurationRefused.
     """
-    from hydra._internal.utils import get_args_parser
 
     def error(message: str) -> NoReturn:
         raise ConfigurationRefused(message, "see `mitosis --help`")
 
-    parser = get_args_parser()
-    parser.error = error  # type: ignore[method-assign]
+    parser = inner.parser()
+    parser.error = error  # type: ignore[method-assign]  # argparse's own way to be told otherwise
     parser.parse_args(list(words))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -62,11 +63,11 @@ def _known(found: tuple[stamp.Origin, ...], url: str | None) -> dict[str, Summar
     known: dict[str, Summary] = {}
     try:
         with locate.opened(url) as store:
-            for origin in found if store is not None else ():
-                try:
-                    known[origin.trial] = answers.summary_of(store.get(origin.trial))  # type: ignore[union-attr]
-                except TrialNotFound:
-                    continue
+            if store is None:
+                return known
+            for origin in found:
+                with contextlib.suppress(TrialNotFound):  # of another store
+                    known[origin.trial] = answers.summary_of(store.get(origin.trial))
     except MitosisError:
         if url is not None:
             raise

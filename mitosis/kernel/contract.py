@@ -138,7 +138,7 @@ def message(error: BaseException) -> str:
     """The text of an exception; its `__str__` may raise anything, too."""
     try:
         return str(error)
-    except Exception as failed:
+    except Exception as failed:  # whatever the user's own class raises
         return f"<its message cannot be shown: {type(failed).__name__}>"
 
 

@@ -127,7 +127,7 @@ class Server:
             while time.monotonic() < deadline:
                 self._end_orphans()
                 if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                    time.sleep(0.002)
+                    time.sleep(0.002)  # they were killed; to wait without WNOHANG knows no deadline
         shutil.rmtree(self.directory, ignore_errors=True)
         os._exit(0)
 

@@ -183,7 +183,7 @@ def _keep_unshowable(error: BaseException | None) -> None:
     """Write an exception whose text cannot be made: to lay it out ends in another one."""
     try:
         str(error)
-    except Exception:
+    except Exception:  # whatever the user's own class raises
         assert error is not None
         _write_failure(_kind(error), contract.message(error), user_traceback(error))
 

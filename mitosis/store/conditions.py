@@ -12,6 +12,7 @@ import math
 import operator as op
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -211,7 +212,8 @@ def _column(found: Compare, dialect: str) -> Condition:
         return _contains(key, first.text, dialect)
     if operator in where.ORDERINGS:
         if key.name == "started_at":
-            return _compared(_T.started, operator, schema.micros(first.value))  # type: ignore[arg-type]
+            assert isinstance(first.value, datetime)  # the parser has read it as one
+            return _compared(_T.started, operator, schema.micros(first.value))
         return _compared(_number_of(key), operator, _number(first.value))
     one = [_is(key, value) for value in found.values]
     return one[0] if len(one) == 1 else _opaque(or_(*one))
