@@ -38,6 +38,7 @@ def register(user_config: str) -> None:
         "experiment": Experiment(),
         "params": {},
         "mitosis": Settings(),
+        "hydra": {"output_subdir": None},  # Hydra's own copies of the config: a trial holds all of it
     }
     directory = f"${{mitosis.root}}/hydra/{utc_now()[:19].replace(':', '-')}_{new_id()}"
     store.store(name=SCHEMA, node=schema, provider="mitosis")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra._internal import utils
+from hydra._internal import config_loader_impl, utils
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository, IConfigRepository
+from hydra._internal.defaults_list import DefaultsList
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -95,13 +97,13 @@ class Fixed(ConfigLoaderImpl):
     """Hydra's loader where the files cannot change: what jobs share is read and merged once.
 
     Hydra composes every job of a sweep twice from the files, once to check all of them and once to run
-    it, which costs more than a short trial. Shared are the files that were read, for defaults lists, and
-    the config that a defaults list merges to, before the values of the command line; these differ from
-    job to job and are put into a copy.
+    it, which costs more than a short trial. Shared are the files that were read, the defaults list that
+    choices of groups make of them, and the config that a defaults list merges to; all before the values
+    of the command line, which differ from job to job and are put into a copy.
     """
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_read", "_merged")}
+        return {name: value for name, value in vars(self).items() if name != "_read"}
 
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
@@ -110,24 +112,68 @@ class Fixed(ConfigLoaderImpl):
         searched = next((o.input_line for o in parsed if o.get_key_element() == "hydra.searchpath"), None)
         read = self.__dict__.setdefault("_read", {})
         if (config_name, searched) not in read:
-            repository = CachingConfigRepository(self.repository)
+            repository = _Read(self.repository)
             self._process_config_searchpath(config_name, parsed, repository)
             read[config_name, searched] = repository
         return parsed, read[config_name, searched]
 
+    def _load_configuration_impl(self, *given: Any, **named: Any) -> DictConfig:
+        with _lists_shared():
+            return super()._load_configuration_impl(*given, **named)
+
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: IConfigRepository
     ) -> DictConfig:
-        merged: dict[Any, DictConfig] = self.__dict__.setdefault("_merged", {})
-        assert isinstance(repo, CachingConfigRepository)
-        key = (id(repo), *((d.config_path, d.package, d.primary, d.is_self) for d in defaults))
-        if key not in merged:
-            if len(merged) >= _KEPT:
-                merged.clear()
-            # a repository of its own: merging changes the configs that it has read
-            own = CachingConfigRepository(repo.delegate)
-            merged[key] = super()._compose_config_from_defaults_list(defaults, own)
-        return copy.deepcopy(merged[key])
+        assert isinstance(repo, _Read)
+        compose = super()._compose_config_from_defaults_list
+        key = tuple((d.config_path, d.package, d.primary, d.is_self) for d in defaults)
+        # a repository of its own: merging changes the configs that it has read
+        merged: DictConfig = repo.kept(key, lambda: compose(defaults, CachingConfigRepository(repo.delegate)))
+        return copy.deepcopy(merged)
 
 
-_KEPT = 100  # merged configs, of some hundred kilobytes each
+class _Read(CachingConfigRepository):
+    """Files that were read and cannot change, and what was made of them."""
+
+    def __init__(self, delegate: IConfigRepository) -> None:
+        super().__init__(delegate)
+        self._kept: dict[Any, Any] = {}
+
+    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` gave for this key."""
+        if key not in self._kept:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[key] = make()
+        return self._kept[key]
+
+
+_KEPT = 200  # defaults lists and merged configs, of some hundred kilobytes each
+
+
+@contextlib.contextmanager
+def _lists_shared() -> Iterator[None]:
+    """Meanwhile Hydra makes the defaults list of the same choices of groups once."""
+    impl: Any = config_loader_impl  # whose name it is that composing looks up
+    plain = impl.create_defaults_list
+
+    def shared(
+        repo: _Read,
+        config_name: str | None,
+        overrides_list: list[Override],
+        prepend_hydra: bool,
+        skip_missing: bool,
+    ) -> DefaultsList:
+        single = [o for o in overrides_list if not o.is_sweep_override()]
+        choices = [o for o in single if repo.group_exists(o.key_or_group) and not isinstance(o.value(), dict)]
+        key = (config_name, prepend_hydra, skip_missing, *(o.input_line for o in choices))
+        made: DefaultsList = repo.kept(
+            key, lambda: plain(repo, config_name, choices, prepend_hydra, skip_missing)
+        )
+        return dataclasses.replace(made, config_overrides=[o for o in single if o not in choices])
+
+    impl.create_defaults_list = shared
+    try:
+        yield
+    finally:
+        impl.create_defaults_list = plain

@@ -8,6 +8,7 @@ import sqlite3
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -28,11 +29,17 @@ _WRITES, _FILE = "mitosis_writes", "mitosis_file"
 
 
 def make_engine(address: Address, create: bool = False, foreign_keys: bool = True) -> Engine:
-    """An engine that opens a connection for each transaction and keeps none.
+    """The engine of this process that opens a connection for each transaction and keeps none.
 
-    So nothing is shared by a fork, and a server that was restarted is simply connected to again.
+    So nothing is shared by a fork, and a server that was restarted is simply connected to again; what
+    is kept for the next store of the same address are the statements that it has compiled.
     The SQLite file must exist unless `create`.
     """
+    return _engine(address, create, foreign_keys, os.getpid())
+
+
+@lru_cache(maxsize=8)
+def _engine(address: Address, create: bool, foreign_keys: bool, _process: int) -> Engine:
     if address.path is None:
         return _postgresql(address)
     path = address.path

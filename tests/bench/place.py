@@ -53,8 +53,7 @@ class Place:
             "JUPYTER",
             "IPYTHON",
             "XDG_",
-            "PYTHONHASHSEED",
-            "PYTHONWARNINGS",
+            "PYTHON",
             "COV_",
         )
         kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
