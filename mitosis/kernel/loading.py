@@ -6,6 +6,7 @@ source, and nothing appears beside it. Installed distributions keep theirs.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import linecache
@@ -165,8 +166,20 @@ def _leads_to_users(origin: str) -> bool:
     Not so where the system keeps its part of Python in two places: Debian's `sitecustomize` is a link from
     the standard library into /etc.
     """
-    real = os.path.realpath(origin)
-    return not real.startswith(places.directories(places.SYSTEM)) and _is_users(real)
+    directory, name = os.path.split(origin)
+    real = os.path.realpath(origin) if os.path.islink(origin) else os.path.join(_real(directory), name)  # noqa: PTH114, PTH118
+    return not real.startswith(_system()) and _is_users(real)
+
+
+@functools.cache
+def _real(directory: str) -> str:
+    """Modules lie together: to follow the links of each one's whole path cost more than a short trial."""
+    return os.path.realpath(directory)
+
+
+@functools.cache
+def _system() -> tuple[str, ...]:
+    return places.directories(places.SYSTEM)
 
 
 def installed() -> dict[str, list[str]]:
