@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,17 +206,33 @@ def test_what_a_kernel_has_started_ends_with_it(manner: Manner, end: str, tmp_pa
 
 @pytest.mark.parametrize("manner", KINDS)
 def test_a_kernel_ends_as_a_script_ends(manner: Manner, tmp_path: Path) -> None:
-    """A file that was left open is written, and functions registered with `atexit` are called."""
+    """A file that was left open is written, in a cell or a module, and who wants to hear of the end does."""
+    (tmp_path / "lasting.py").write_text(
+        "import zipfile\n"
+        "archive = zipfile.ZipFile('left open.zip', 'w')\n"
+        "archive.writestr('name', 'all of it')\n"
+        "class Last:\n"
+        "    def __del__(self, open=open):\n"
+        "        with open('last', 'w') as file:\n"
+        "            file.write('heard')\n"
+        "last = [Last()]\n"
+        "last.append(last)\n"  # for the collector of cycles
+    )
     once(
-        "import atexit, pathlib\n"
+        "import atexit, pathlib, sys\n"
+        "sys.path.insert(0, '')\n"
+        "import lasting\n"
         "file = open('left open', 'w')\n"
         "file.write('all of it')\n"
+        "result = {'main': 1.0, 'log': open('in the result', 'w')}\n"
+        "result['log'].write('all of it')\n"
         "atexit.register(pathlib.Path('heard').touch);",
         tmp_path,
         manner,
     )
-    assert (tmp_path / "left open").read_text() == "all of it"
-    assert (tmp_path / "heard").exists()
+    assert (tmp_path / "left open").read_text() == (tmp_path / "in the result").read_text() == "all of it"
+    assert zipfile.ZipFile(tmp_path / "left open.zip").read("name") == b"all of it"
+    assert (tmp_path / "heard").exists() and (tmp_path / "last").read_text() == "heard"
 
 
 @pytest.mark.parametrize("manner", KINDS)

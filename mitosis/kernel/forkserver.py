@@ -19,6 +19,7 @@ import sys
 if __name__ == "__main__":  # the directory of this file, which Python puts first unless it is told not to
     sys.path[:1] = sys.path[:1] if getattr(sys.flags, "safe_path", False) else []
 
+import atexit
 import contextlib
 import fcntl
 import gc
@@ -260,7 +261,31 @@ def become(order: Order) -> None:
     application: Any = importlib.import_module(_KERNEL).IPKernelApp.instance()
     application.initialize(sys.argv[1:])
     _pass(order.gate, application)
-    application.start()
+    try:
+        application.start()
+    finally:
+        _spare()
+
+
+_imported: dict[str, Any] = {}  # what the server had imported when it forked
+
+
+def _spare() -> None:
+    """Leave what the server had imported out of the end of the kernel.
+
+    Python takes every module apart at its end, which for those hundreds costs more than to start a kernel.
+    First comes what Python does first, as in its own `multiprocessing`: threads end, and who wants to hear
+    of the end does. The user's modules are still taken apart, so that what they left open is closed.
+    """
+    import ctypes
+
+    ending: Any = threading
+    ending._shutdown()
+    atexit._run_exitfuncs()
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(_imported))  # for ever
+    for name in _imported.keys() - {"sys", "builtins", "__main__"}:
+        if sys.modules.get(name) is _imported[name]:
+            del sys.modules[name]
 
 
 def _pass(gate: int, application: Any) -> None:
@@ -314,6 +339,7 @@ def main(arguments: Sequence[str]) -> Order:
     adopt_orphans()
     if kind == "fork":
         server.refusal = importlib.import_module("mitosis.kernel.preload").load(preload)
+        _imported.update(sys.modules)
         gc.collect()
         gc.freeze()
     return server.serve()
