@@ -88,20 +88,35 @@ def broken(written: Outcome | None, reason: str) -> Outcome:
 def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     """Write everything that a finished trial leaves behind and end its row; returns the trial.
 
-    A report that cannot be made is a note on the trial: the numbers are never lost for a page. Raises
-    StoreAway where the store stays away: the folder then tells how the trial ended, see settle.settled.
+    Raises StoreAway where the store stays away: the folder then tells how the trial ended, see
+    settle.settled.
     """
+    return file(store, spec, judge_outcome(store, spec, outcome))
+
+
+def judge_outcome(store: Store, spec: TrialSpec, outcome: Outcome) -> Outcome:
+    """The outcome with what is proven of it, and held to what was expected. Raises StoreAway, as `close`."""
     folder = TrialFolder(spec.folder)
     if outcome.status not in (Status.SUCCEEDED, Status.FAILED):
         leftovers.end(folder, spec.id)
     patience = float(spec.settings.get("patience", PATIENCE))
     try:
         judged = patiently(functools.partial(_judged, store, folder, spec, outcome), patience)
-        outcome = patiently(functools.partial(_held_to, store, spec, judged), patience)
+        return patiently(functools.partial(_held_to, store, spec, judged), patience)
     except StoreAway:
         _tidy(folder)
         folder.write_json(folder.trial_json, plain(Trial(spec, outcome)))  # the next command goes on here
         raise
+
+
+def file(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
+    """Write figures, page and `trial.json` of a trial whose outcome is judged, and end its row.
+
+    A report that cannot be made is a note on the trial: the numbers are never lost for a page. Raises
+    StoreAway, as `close`.
+    """
+    folder = TrialFolder(spec.folder)
+    patience = float(spec.settings.get("patience", PATIENCE))
     figure_formats = tuple(spec.settings.get("figure_formats", ("png",)))
     try:
         if folder.notebook.exists():  # a trial that was refused in a sweep has none

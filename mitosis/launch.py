@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import threading
@@ -34,19 +35,24 @@ from mitosis.trial import (
 )
 
 if TYPE_CHECKING:
+    from mitosis.beside import Beside
     from mitosis.store.store import Store
 
 
 _FILED = "the next command files it when the store is back"
 
 
-def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
+def run_trial(verdict: Verdict, request: Request, display: Display, beside: Beside | None = None) -> Trial:
     """Run one trial and record it, whatever becomes of it; returns the finished trial.
 
-    Raises Refused where it cannot be begun: nothing is recorded then.
+    Where there is a `beside`, a trial that succeeded is completed there: figures, page and row. Raises
+    Refused where it cannot be begun: nothing is recorded then.
     """
+    if beside is not None and (request.settings.rerun is Rerun.missing or request.expect):
+        beside.wait()  # what came before in this sweep counts
     opening = patiently(lambda: open_store(verdict.store), request.settings.patience)
-    with signals.held(), opening as store:
+    with signals.held(), contextlib.ExitStack() as stack:
+        store = stack.enter_context(opening)
         display.naming(store.short)
         surroundings = environment.collect()
         spec = _specify(verdict, request, store, environment.digest(surroundings))
@@ -64,12 +70,31 @@ def run_trial(verdict: Verdict, request: Request, display: Display) -> Trial:
         finished = shifted(outcome.finished_at, -spec.process.ahead)
         outcome = _in_its_environment(replace(outcome, finished_at=finished), spec)
         try:
-            trial = closing.close(store, spec, outcome)
+            outcome = closing.judge_outcome(store, spec, outcome)
+            trial = Trial(spec, outcome)
+            if beside is not None and outcome.status is Status.SUCCEEDED:
+                beside.do(functools.partial(_filed, stack.pop_all(), store, trial, display))
+            else:
+                trial = closing.file(store, spec, outcome)
         except StoreAway as error:
             trial = Trial(spec, outcome)
-            display.stream("stderr", f"mitosis: {error.what}\n  {spec.folder} holds the trial; {_FILED}\n")
+            _tell_away(error, spec, display)
     display.finished(trial)
     return trial
+
+
+def _filed(opened: contextlib.ExitStack, store: Store, trial: Trial, display: Display) -> None:
+    """File the trial while the next one runs."""
+    assert trial.outcome is not None
+    with opened:
+        try:
+            closing.file(store, trial.spec, trial.outcome)
+        except StoreAway as error:
+            _tell_away(error, trial.spec, display)
+
+
+def _tell_away(error: StoreAway, spec: TrialSpec, display: Display) -> None:
+    display.stream("stderr", f"mitosis: {error.what}\n  {spec.folder} holds the trial; {_FILED}\n")
 
 
 def _begin(

@@ -47,8 +47,8 @@ class Room:
 VALUES = words("errors trial")
 CORE = VALUES | words("folder identity")
 LAUNCHER = words(
-    "expect gate launch jobs closing settle claim agreement patience settings recipe request display audit "
-    "attesting leftovers signals environments trash garbage"
+    "expect gate launch jobs closing beside settle claim agreement patience settings recipe request display "
+    "audit attesting leftovers signals environments trash garbage"
 )  # the story of a trial, a page for each part of it
 
 # The table of the design, section 4. The longest name that a module's own begins with is its room:
@@ -101,6 +101,7 @@ ROOMS = {
     "leftovers": Room(ours=words("folder")),
     "claim": Room(ours=VALUES | words("gate patience settings settle store")),
     "gate": Room(ours=CORE | words("admission capture store settings settle patience garbage")),
+    "beside": Room(),
     "closing": Room(ours=CORE | words("expect capture store notebook settings stamp patience leftovers")),
     "settle": Room(ours=CORE | words("capture store closing settings")),
     "request": Room(ours=words("settings trial")),
@@ -124,7 +125,7 @@ ROOMS = {
     "jobs": Room(ours=CORE | LAUNCHER | words("capture store")),
     "app": Room(
         ours=VALUES
-        | words("agreement claim expect identity launch jobs gate settings request display signals"),
+        | words("agreement beside claim expect identity launch jobs gate settings request display signals"),
         doors=words("hydra omegaconf"),
     ),
     # yaml is the parser of omegaconf, whose errors are told

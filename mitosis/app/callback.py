@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mitosis import gate, jobs, signals
 from mitosis.app import config as configuration
 from mitosis.app import engine, launchers, optimize, pinning, state, sweeping
+from mitosis.beside import Beside
 from mitosis.errors import ConfigurationRefused, InternalError, MitosisError, VariantRedefined
 from mitosis.settings import Settings
 from mitosis.trial import new_id
@@ -105,7 +106,8 @@ class Gate(Callback):
                 _check_variants(config, verdict, settings)
                 launchers.prepare(config)
                 verdict = optimize.prepare(config, verdict)
-                engine.guard(verdict, driver.display, optimize.objectives(config), driver.fail)
+                driver.beside = Beside(driver.fail)
+                engine.guard(verdict, optimize.objectives(config), driver.fail, driver.beside)
                 driver.display.sweep_started(verdict, sweep)
         except MitosisError as error:
             driver.error = error

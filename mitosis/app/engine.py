@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from mitosis import jobs
 from mitosis.app import inner, objective
-from mitosis.display import Display
+from mitosis.beside import Beside
 from mitosis.gate import Verdict
 from mitosis.trial import Status, Summary
 
@@ -26,9 +26,11 @@ POLL_SECONDS = 0.5
 Overrides = Sequence[Sequence[str]]
 
 
-def guard(verdict: Verdict, display: Display, objectives: Sequence[str], failed: Callable[[], None]) -> None:
+def guard(
+    verdict: Verdict, objectives: Sequence[str], failed: Callable[[object], None], beside: Beside
+) -> None:
     """Let the launcher that Hydra makes next be a `Guarded` one."""
-    inner.wrap_launchers(lambda launcher: Guarded(launcher, verdict, display, objectives, failed))
+    inner.wrap_launchers(lambda launcher: Guarded(launcher, verdict, objectives, failed, beside))
 
 
 class Guarded(Launcher):
@@ -38,13 +40,13 @@ class Guarded(Launcher):
         self,
         inner: Launcher,
         verdict: Verdict,
-        display: Display,
         objectives: Sequence[str],
-        failed: Callable[[], None],
+        failed: Callable[[object], None],
+        beside: Beside,
     ) -> None:
         self.inner = inner
-        self._verdict, self._display = verdict, display
-        self._objectives, self._failed = objectives, failed
+        self._verdict, self._objectives = verdict, objectives
+        self._failed, self._beside = failed, beside
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """For Hydra's interface: `inner` is set up already."""
@@ -52,11 +54,17 @@ class Guarded(Launcher):
     def launch(self, job_overrides: Overrides, initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch; the answers of jobs that the engine lost are taken from the store."""
         try:
+            return self._launch(job_overrides, initial_job_idx)
+        finally:
+            self._beside.wait()
+
+    def _launch(self, job_overrides: Overrides, initial_job_idx: int) -> Sequence[JobReturn]:
+        try:
             answers = self.inner.launch(job_overrides, initial_job_idx)
         except Exception as error:  # each engine has errors of its own for a worker that is gone
             if not self._standing(initial_job_idx, len(job_overrides)):
                 raise  # nothing began: the engine itself cannot be used
-            self._tell(error)
+            self._failed(error)
             self._begin_the_rest(job_overrides, initial_job_idx)
             standing = self._over(initial_job_idx, len(job_overrides))
             return [
@@ -78,7 +86,7 @@ class Guarded(Launcher):
                 try:
                     self.inner.launch(job_overrides[start - first : end - first], start)
                 except Exception as error:  # as above
-                    self._tell(error)
+                    self._failed(error)
 
     def _over(self, first: int, number: int) -> dict[int, Summary]:
         """The trials that stand for the jobs, when none of them runs any more."""
@@ -97,7 +105,7 @@ class Guarded(Launcher):
     def _heard(self, answer: JobReturn) -> JobReturn:
         """The answer of a job; one that a worker could not even record is told, and ends nothing."""
         if answer.status is JobStatus.FAILED:
-            self._tell(answer._return_value)
+            self._failed(answer._return_value)
             answer.status, answer._return_value = JobStatus.COMPLETED, None
         answer.cfg = answer.hydra_cfg = None  # 95 KB a job, where the callback of a worker did not drop it
         return answer
@@ -108,11 +116,6 @@ class Guarded(Launcher):
         main, metrics = (trial.main, trial.metrics) if trial is not None else (None, {})
         answer._return_value = objective.value(ended, main, metrics, self._objectives)
         return answer
-
-    def _tell(self, error: object) -> None:
-        self._failed()
-        first = str(error).strip().partition("\n")[0]
-        self._display.stream("stderr", f"mitosis: a worker failed: {type(error).__name__}: {first}\n")
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mitosis.beside import Beside
 from mitosis.display import Display, Plain
 from mitosis.errors import MitosisError
 from mitosis.gate import Verdict
@@ -24,15 +25,18 @@ class Invocation:
     trials: list[Trial] = field(default_factory=list)  # that ran in this process
     error: MitosisError | None = None  # why nothing ran
     faults: int = 0  # of workers, that the store cannot tell of
+    beside: Beside | None = None  # of a sweep
 
     def own_file(self, path: Path) -> Path:
         """The file of the repository that `path` is a copy of, where the code runs from a checkout."""
         tree = Path(self.verdict.code.tree) if self.verdict is not None else self.repository
         return self.repository / path.relative_to(tree) if path.is_relative_to(tree) else path
 
-    def fail(self) -> None:
-        """Count a worker that failed."""
+    def fail(self, error: object) -> None:
+        """Count a worker that failed, and say so."""
         self.faults += 1
+        first = str(error).strip().partition("\n")[0]
+        self.display.stream("stderr", f"mitosis: a worker failed: {type(error).__name__}: {first}\n")
 
 
 _invocation: Invocation | None = None

@@ -71,7 +71,8 @@ def _trial(verdict: Verdict, config: DictConfig, hydra: DictConfig, job: int | N
         if claim.stopped(verdict, settings_of(config)):
             return None  # it is not begun, and the table of outcomes says so
         request = compose.request(config, hydra, job)
-        return launch.run_trial(verdict, request, state.display())
+        beside = driver.beside if driver is not None else None
+        return launch.run_trial(verdict, request, state.display(), beside)
     except (JobTaken, StoreUnseen):
         raise
     except Exception as fault:  # a fault of ours must not cost the sweep its other jobs
