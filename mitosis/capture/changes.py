@@ -46,9 +46,13 @@ _WORDS: Mapping[Kind, str] = {  # also the order in which a message names them
 _LETTERS: Mapping[str, Kind] = {"D": "deleted", "T": "retyped", "A": "staged"}
 
 _STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-ahead-behind", "--no-renames",
-           "--untracked-files=no", "--ignore-submodules=dirty")  # fmt: skip
-# `git status` cannot be told to leave out info/exclude, so untracked files are asked for here.
-_LIST = ("ls-files", "-z", "-v", "--stage", "--others", "--exclude-per-directory=.gitignore")
+           "--ignore-submodules=dirty")  # fmt: skip
+_LIST = ("ls-files", "-z", "-v", "--stage")
+# Who tells of untracked files: `git status` on all processors, unless info/exclude hides some of them, which
+# it cannot be told to leave out.
+_ALL, _NONE = "--untracked-files=all", "--untracked-files=no"
+_OTHERS = ("--others", "--exclude-per-directory=.gitignore")
+_UNHIDDEN = "core.excludesFile=/dev/null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +100,25 @@ def look(repository: Path) -> WorkingTree:
 
 
 def _look(repository: Path) -> WorkingTree:
-    settings = _strict(repository)
+    settings = (*_strict(repository), _UNHIDDEN)
     extra = _fixed(repository)
-    with _beside(functools.partial(_list, repository, settings, extra)) as listing:
-        commit, branch, tracked, modes = _status(repository, settings, extra)
+    shown, others = (_NONE, _OTHERS) if _hides(repository) else (_ALL, ())
+    with _beside(functools.partial(_list, repository, settings, extra, others)) as listing:
+        commit, branch, tracked, seen, modes = _status(repository, settings, extra, shown)
     if modes or any(change.kind == "retyped" for change in tracked):
-        held = _held(repository)
+        held = (*_held(repository), _UNHIDDEN)
         if len(held) < len(settings):
             settings = held
-            commit, branch, tracked, _ = _status(repository, settings, extra)
-            listing = [_list(repository, settings, extra)]
+            commit, branch, tracked, seen, _ = _status(repository, settings, extra, shown)
+            listing = [_list(repository, settings, extra, others)]
     untracked, flagged, links = listing[0]
-    own = [*tracked, *_untracked(repository, untracked)]
+    own = [*tracked, *_untracked(repository, [*seen, *untracked])]
     if flagged:
         with private_index(repository, flagged) as index:
-            seen = {change.path for change in tracked}
-            _, _, unhidden, _ = _status(repository, settings, {**extra, **index})
+            known = {change.path for change in tracked}
+            _, _, unhidden, _, _ = _status(repository, settings, {**extra, **index})
             hidden = set(flagged)
-            own += [Change(c.path, "flagged") for c in unhidden if c.path in hidden and c.path not in seen]
+            own += [Change(c.path, "flagged") for c in unhidden if c.path in hidden and c.path not in known]
     submodules = {}
     for path, recorded in links.items():
         inner = _submodule(repository / path)
@@ -240,22 +245,37 @@ def _fixed(repository: Path) -> dict[str, str]:
     return {} if os.pathsep in above else {"GIT_CEILING_DIRECTORIES": above}
 
 
+def _hides(repository: Path) -> bool:
+    """Whether the repository's own info/exclude names any file (gitignore(5))."""
+    path = git.common_directory(git.directory(repository)) / "info" / "exclude"
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # git will say what is wrong with it
+    return any(line.strip() and not line.startswith(b"#") for line in lines)
+
+
 def _status(
-    repository: Path, settings: tuple[str, ...], extra: Mapping[str, str]
-) -> tuple[str, str | None, list[Change], bool]:
-    """Commit (empty: none yet), branch, changes of tracked files, and whether any is one of mode only.
+    repository: Path, settings: tuple[str, ...], extra: Mapping[str, str], untracked: str = _NONE
+) -> tuple[str, str | None, list[Change], list[str], bool]:
+    """Commit (empty: none yet), branch, changes of tracked files, untracked paths, any change of mode only.
 
     Reads the format of git-status(1), "Porcelain Format Version 2" with -z and without renames.
     """
     commit, branch, modes = "", None, False
     changes: list[Change] = []
-    for record in git.run(repository, *_STATUS, settings=settings, extra=extra).split(b"\0"):
+    others: list[str] = []
+    for record in git.run(repository, *_STATUS, untracked, settings=settings, extra=extra).split(b"\0"):
         line = os.fsdecode(record)
         if line.startswith("# branch.oid "):
             commit = line.removeprefix("# branch.oid ").replace("(initial)", "")
         elif line.startswith("# branch.head "):
             name = line.removeprefix("# branch.head ")
             branch = None if name == "(detached)" else name
+        elif line.startswith("? "):
+            others.append(line[2:])
         elif line.startswith("u "):
             changes.append(Change(line.split(" ", 10)[10], "conflict"))
         elif line.startswith("1 "):
@@ -264,7 +284,7 @@ def _status(
             modes = modes or bit
             only_mode = bit or (states[1] == "." and head_blob == index_blob)
             changes.append(Change(path, _kind(states, link, only_mode)))
-    return commit, branch, changes, modes
+    return commit, branch, changes, others, modes
 
 
 def _kind(states: str, link: str, only_mode: bool) -> Kind:
@@ -280,7 +300,7 @@ def _kind(states: str, link: str, only_mode: bool) -> Kind:
 
 
 def _list(
-    repository: Path, settings: tuple[str, ...], extra: Mapping[str, str]
+    repository: Path, settings: tuple[str, ...], extra: Mapping[str, str], others: tuple[str, ...]
 ) -> tuple[list[str], list[str], dict[str, str]]:
     """Untracked paths, present paths that carry a hiding flag, and submodules with the staged commit.
 
@@ -289,7 +309,7 @@ def _list(
     untracked: list[str] = []
     flagged: list[str] = []
     links: dict[str, str] = {}
-    listed = git.run(repository, *_LIST, settings=settings, extra=extra).split(b"\0")
+    listed = git.run(repository, *_LIST, *others, settings=settings, extra=extra).split(b"\0")
     usual = (b"H 10", b"H 12")  # nearly all: tracked, and no flag on it
     for record in [record for record in listed if record and not record.startswith(usual)]:
         line = os.fsdecode(record)

@@ -116,6 +116,8 @@ def keep(repository: Path, commit: str) -> Remark | None:
     Returns None, or a note of kind `unkept` where the ref cannot be written (a read-only `.git`).
     """
     name = f"{KEPT}/{commit}"
+    if _is_kept(repository, name, commit):
+        return _keep_inside(repository, commit)
     answer = git.attempt(repository, "update-ref", name, commit)
     # Another process may hold the lock because it writes the very same ref.
     if answer.returncode != 0 and git.attempt(repository, "show-ref", "--verify", name).returncode != 0:
@@ -125,6 +127,19 @@ def keep(repository: Path, commit: str) -> Remark | None:
             f"commit {commit[:7]} has no ref of its own, git gc may lose it: {reason[0] if reason else ''}",
             str(repository),
         )
+    return _keep_inside(repository, commit)
+
+
+def _is_kept(repository: Path, name: str, commit: str) -> bool:
+    """Whether the ref is there, as a file of its own; one that git has packed is just written again."""
+    try:
+        return (git_common_dir(repository) / name).read_text().strip() == commit
+    except (OSError, ValueError):
+        return False
+
+
+def _keep_inside(repository: Path, commit: str) -> Remark | None:
+    """As `keep`, for the commits of its submodules."""
     if not (repository / ".gitmodules").is_file():
         return None
     remarks = (
