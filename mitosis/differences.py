@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -136,8 +137,10 @@ def metrics(old: Sequence[Trial], new: Sequence[Trial]) -> tuple[Metric, ...]:
 
 
 def is_number(value: JSON) -> bool:
-    """Is it a number that can be subtracted: no boolean, no text."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Is it a number that can be subtracted: no boolean, no text, no integer that is beyond the floats."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, float) or abs(value) <= sys.float_info.max
 
 
 def mean(values: Sequence[float]) -> float:

@@ -59,8 +59,13 @@ def shown(expected: Mapping[str, str]) -> str:
 
 def _holds(text: str, value: JSON) -> bool:
     judge = _judge(text)
-    number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-    return judge is not None and number and judge(value)
+    if judge is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond the floats
+        number = math.inf if value > 0 else -math.inf
+    return not math.isnan(number) and judge(number)
 
 
 def _judge(text: str) -> Callable[[float], bool] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -179,6 +180,8 @@ def written(value: JSON) -> str:
 
 def order(value: JSON) -> tuple[int, float, str]:
     """Sorts numbers by their size, then texts, then other values, then what is absent."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > sys.float_info.max:
+        return (0, math.copysign(math.inf, value), "")
     if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
         return (0, float(value), "")
     if isinstance(value, str):

@@ -133,6 +133,18 @@ def test_threads_and_hash_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment.digest(second) != environment.digest(first)
 
 
+@pytest.mark.parametrize("name", ["TZ", "LD_PRELOAD", "PYTHONOPTIMIZE"])
+def test_variables_that_change_a_result(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Two trials that differ in one of them alone differ in their environment."""
+    monkeypatch.delenv(name, raising=False)
+    first = environment.collect()
+    monkeypatch.setenv(name, "1")
+    second = environment.collect()
+    assert second["variables"] == {**first["variables"], name: "1"}
+    assert environment.digest(second) != environment.digest(first)
+    assert (name in environment.travelling()) is (name != "LD_PRELOAD")
+
+
 def test_secrets_stay_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the variables of the environment only the named ones are recorded."""
     monkeypatch.setenv("PGPASSWORD", "hunter2")

@@ -16,6 +16,7 @@ CONF = {
     "params/fast.yaml": "dt: 0.1\nx: ${unit}\ny: ${oc.decode:${text}}\nstart: ${seed}\n",
     "experiment/louder.yaml": "# @package _global_\nparams: {dt: 0.7, own: 1}\n",
     "params/plain.yaml": "dt: 0.1\n",
+    "params/unknown.yaml": "dt: .nan\nmany: [.nan]\n",
     "params/odd,one.yaml": "dt: 0.2\n",
     "model/svm.yaml": "c: 1\n",
     "model/forest.yaml": "trees: 10\n",
@@ -57,6 +58,7 @@ def label(conf: Path, *words: str) -> str:
         (["params=plain", "scale=5"], "plain,model@params.model=svm"),
         (["experiment=louder"], "fast,model@params.model=svm,machine=small+dt=0.7"),
         (["experiment=louder", "params.dt=3"], "fast,model@params.model=svm,machine=small+dt=3"),
+        (["params=unknown"], "unknown,model@params.model=svm"),  # nan and [nan] are what they were
         (["params='odd,one'"], '"odd,one",model@params.model=svm'),
     ],
 )

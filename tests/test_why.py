@@ -219,6 +219,36 @@ def test_chance_is_called_noise(lab: Callable[..., Project], place: str) -> None
     assert [x["kind"] for x in answer("show", a)["attestations"]] == ["noise", "reproduce"]
 
 
+def test_code_of_another_repository_is_no_noise(lab: Callable[..., Project], tmp_path: Path) -> None:
+    """One commit here, two there: what comes of them is no repeat of one recipe, and the change no chance."""
+    other = project_of_tests.make(tmp_path / "other")
+    other.write("factor.py", "K = 1\n")
+    other.commit("one")
+    project = lab(
+        "factor.K * x", top=f"import sys\n\nsys.path.insert(0, {str(other.path)!r})\nimport factor\n"
+    )
+    a = trial(project)
+    other.write("factor.py", "K = 2\n")
+    other.commit("two")
+    b = trial(project)
+    found = answer("diff", a, b)
+    assert found["causes"] == ["code"] and found["noise"] is None
+    assert "within noise" not in call("diff", a, b)[1]
+
+
+def test_an_integer_beyond_the_floats(lab: Callable[..., Project]) -> None:
+    """It is recorded and shown; it has no difference, and every question about it is answered."""
+    project = lab("10**400 + int(x)")
+    a, b = trial(project), trial(project, x=2.0)
+    assert answer("show", a)["main"] == 10**400 + 1
+    assert answer("diff", a, b)["metrics"][0]["absolute"] is None
+    assert answer("compare", "--where", "main > 0")["groups"] == []
+    code, _, err = call("why", a, b)
+    assert code == 1 and "no number that has a difference" in err and len(err) < 400
+    code, _, err = call("bisect", a, b)
+    assert code == 1 and len(err) < 400
+
+
 def test_a_hybrid_that_cannot_run_is_reported(lab: Callable[..., Project]) -> None:
     """A parameter that the old code does not know: one order of exchange is left, and it is used."""
     project = lab("x")
@@ -465,7 +495,8 @@ def test_a_merge_is_searched_along_what_it_brought(lab: Callable[..., Project]) 
     project.commit()
     project.git("merge", "--quiet", "--no-ff", "-m", "merge", "side")
     b = trial(project)
-    assert answer("bisect", a, b, "--seeds", "2")["commit"] == culprit
+    found = answer("bisect", a, b, "--seeds", "2")
+    assert found["commit"] == culprit and found["length"] == 4  # two of the line, two that the merge brought
     code, _, err = call("bisect", a, a)
     assert code == 1 and "no commit lies between" in err
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import differences, gate
+from mitosis import differences, gate, identity
 from mitosis.again import hybrids, noise, recorded
 from mitosis.again.recorded import Bench, Impossible, Recorded
 from mitosis.capture import environment, git, history, shape
@@ -58,7 +58,7 @@ class Answer:
     commit: str | None
     candidates: tuple[str, ...]  # the culprit alone; several where commits that cannot run lie before it
     runs: tuple[Run, ...]
-    length: int  # commits that it was one of at the beginning
+    length: int  # commits that were searched: those of the line, and of what its merges brought in
     parted: bool = (
         False  # the culprit is where the two lines parted: the good number came later, on the other
     )
@@ -169,10 +169,9 @@ def question(store: Store, good: Trial, metric: str, tolerance: float | None, se
     """
     value = differences.value(good, metric)
     if good.status is not Status.SUCCEEDED or not differences.is_number(value) or not math.isfinite(value):
-        raise Refused(
-            f"{metric} of the good trial {good.id} is no number: {value!r} ({good.status.value})",
-            "choose a trial that succeeded, or another metric: --metric NAME",
-        )
+        what = f"{metric} of the good trial {good.id} is no number: {identity.shown(value)}"
+        todo = "choose a trial that succeeded, or another metric: --metric NAME"
+        raise Refused(f"{what} ({good.status.value})", todo)
     if tolerance is None:
         tolerance = max(noise.noise_of(store, good, metric).floor, _LEAST * abs(value))
     return Question(metric, tuple(range(good.spec.seed, good.spec.seed + seeds)), float(value), tolerance)
@@ -219,17 +218,19 @@ def bisect(
     search.look([ends[1]])
     _is_bad(search.known[ends[1]], good, bad)
     commits = history.line(bench.repository, *ends)
-    length = len(commits)
+    searched = set(commits)
     suspects = _narrowed(search, commits)
     while len(suspects) == 1:  # what a merge brought in is searched as well
         above = history.parents(bench.repository, suspects[0])
         if len(above) < 2:
             break
         side = history.line(bench.repository, above[0], above[1])
+        searched.update(side)
         search.look(side[-1:])
         if search.known[side[-1]].verdict != BAD:
             break
         suspects = _narrowed(search, side)
+    length = len(searched - {ends[0]})  # a side line begins where it parted from the other
     commit = suspects[0] if len(suspects) == 1 else None
     parted = commit is not None and commit == commits[0] and not _descends(bench, *ends)
     runs = tuple(search.known.values())

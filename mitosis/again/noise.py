@@ -242,5 +242,6 @@ def _more(measured: Noise, attested: Noise | None) -> Noise:
 
 def _key(trial: Trial) -> tuple[Any, ...]:
     inputs = tuple(sorted(_read(trial).items()))
-    code = trial.outcome.code_identity if trial.outcome else ""
+    # not the code identity alone: that is of this repository, and a trial loads modules of others as well
+    code = tuple(sorted(differences.loaded(trial).items()))
     return (trial.spec.module, trial.spec.function, trial.spec.param_set.digest, code, inputs)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mitosis import differences
+from mitosis import differences, identity
 from mitosis.again import hybrids, noise, recorded, shares, unseen
 from mitosis.again.hybrids import Hybrid, Pair
 from mitosis.again.recorded import Bench, Impossible
@@ -138,10 +138,8 @@ def numbers(two: Pair, metric: str) -> tuple[float, float]:
     for trial in (two.a, two.b):
         value = differences.value(trial, metric)
         if not differences.is_number(value) or not math.isfinite(value):
-            raise Refused(
-                f"{metric} of trial {trial.id} is {value!r}, which is no number that has a difference",
-                "choose a metric that both have: --metric NAME",
-            )
+            what = f"{metric} of trial {trial.id} is {identity.shown(value)}, which is no number"
+            raise Refused(f"{what} that has a difference", "choose a metric that both have: --metric NAME")
         values.append(float(value))
     return values[0], values[1]
 

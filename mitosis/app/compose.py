@@ -113,10 +113,14 @@ def _resolved(config: DictConfig, seed: int) -> Any:
     trial = copy.deepcopy(config)
     OmegaConf.set_readonly(trial, False)
     trial.seed = seed
-    if "params" not in trial or trial.params is None:
-        return {}
     try:
-        params = OmegaConf.to_container(trial.params, resolve=True, throw_on_missing=True)
+        node = trial.get("params")
+        if node is None:
+            return {}
+        if not OmegaConf.is_dict(node):
+            todo = "params holds the keyword arguments of the experiment"
+            raise ParameterRefused(f"params is {identity.shown(node)}, which is no mapping", todo)
+        params = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         key = getattr(error, "full_key", "params")
         raise ConfigurationRefused(
@@ -124,10 +128,9 @@ def _resolved(config: DictConfig, seed: int) -> Any:
         ) from error
     except OmegaConfBaseException as error:
         raise ConfigurationRefused(
-            f"params: {_first_line(error)}", "see it with: --cfg job --resolve"
+            f"{_full_key(error)}: {_first_line(error)}", "see it with: --cfg job --resolve"
         ) from error
-    if not isinstance(params, dict):
-        raise ParameterRefused("params is no mapping", "params holds the keyword arguments of the experiment")
+    assert isinstance(params, dict)  # by to_container of a mapping
     if "seed" in params:
         raise ParameterRefused(
             "params.seed: the seed is never a parameter",
@@ -157,6 +160,11 @@ def _unresolved(config: DictConfig) -> Any:
     if "params" not in config or config.params is None:
         return {}
     return OmegaConf.to_container(config.params, resolve=False)
+
+
+def _full_key(error: OmegaConfBaseException) -> str:
+    """The key that could not be resolved, as far as OmegaConf tells it."""
+    return str(getattr(error, "full_key", None) or "params")
 
 
 def _first_line(error: Exception) -> str:

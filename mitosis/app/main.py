@@ -93,6 +93,8 @@ def _hydra(rest: list[str], conf: Path | None) -> int:
     from mitosis.app.task import task
 
     refusals.check_flags(rest)
+    if conf is not None:
+        refusals.check_choices(rest, conf)
     sys.argv = ["mitosis", *rest]
     path, name = (str(conf), configuration.PRIMARY) if conf is not None else (None, None)
     decorated = hydra.main(version_base="1.3", config_path=path, config_name=name)(task)

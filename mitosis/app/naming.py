@@ -92,7 +92,7 @@ def _different(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any]]:
         for key in old:
             if key in new:
                 yield from _different(old[key], new[key], f"{path}.{key}" if path else str(key))
-    elif type(old) is not type(new) or old != new:
+    elif type(old) is not type(new) or (old != new and repr(old) != repr(new)):  # nan is nan
         yield path, new
 
 

@@ -30,12 +30,13 @@ def value(status: Status, main: JSON, metrics: Mapping[str, float], names: Seque
 
 
 def _number(given: JSON) -> float | None:
-    if isinstance(given, bool) or not isinstance(given, int | float) or math.isnan(given):
+    if isinstance(given, bool) or not isinstance(given, int | float):
         return None
     try:
-        return float(given)
+        number = float(given)
     except OverflowError:  # an integer beyond the floats
         return None
+    return None if math.isnan(number) else number
 
 
 def of_job(verdict: Verdict, job: int | None, names: Sequence[str]) -> Value:

@@ -63,6 +63,48 @@ def check_flags(words: Sequence[str]) -> None:
     parser.parse_args(list(words))
 
 
+def check_choices(words: Sequence[str], conf: Path) -> None:
+    """Refuse what Hydra's grammar makes of a word of the command line, where Hydra says it unintelligibly.
+
+    Names of options that read as a number, a truth value or null end in a fault of Hydra; letters beyond
+    ASCII in a fault of its lexer. Raises ConfigurationRefused.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    for word in inner.parser().parse_args(list(words)).overrides:
+        try:
+            override = parser.parse_overrides([word])[0]
+        except HydraException:
+            if word.isascii():
+                continue  # Hydra says what is wrong with it
+            key, _, value = word.partition("=")
+            quoted = ",".join(f"'{each}'" for each in value.split(","))
+            todo = f'quote it: "{key}={quoted}"' if key.isascii() else "give that name in a YAML file"
+            raise ConfigurationRefused(
+                f"Hydra reads letters beyond ASCII in quotes alone: {word}", todo
+            ) from None
+        if override.is_delete() or not (conf / override.key_or_group).is_dir():
+            continue
+        for option in _options(override.value()):
+            if not isinstance(option, str):
+                what = f"{word} names no option: Hydra reads it as a number, a truth value or null"
+                todo = f"quote the name of the option: \"{override.key_or_group}='...'\""
+                raise ConfigurationRefused(what, todo)
+
+
+def _options(value: Any) -> list[Any]:
+    """The names that the value of a group's override gives."""
+    from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
+
+    if isinstance(value, ChoiceSweep | list):
+        return [
+            option for each in (value if isinstance(value, list) else value.list) for option in _options(each)
+        ]
+    return [value.start] if isinstance(value, RangeSweep) else [value]
+
+
 def _refusal(error: Exception, conf: Path | None, own: Callable[[Path], Path]) -> ConfigurationRefused:
     """What happened and what to do, from the lines of Hydra's message and those of its cause."""
     from omegaconf.errors import OmegaConfBaseException
@@ -72,7 +114,7 @@ def _refusal(error: Exception, conf: Path | None, own: Callable[[Path], Path]) -
     what, todo = _parts(str(error))
     if isinstance(error.__cause__, OmegaConfBaseException):
         what = f"{what.rstrip('.')}: {_parts(str(error.__cause__))[0]}"
-    return ConfigurationRefused(what, _known(what) or todo or _MORE)
+    return ConfigurationRefused(what, _known(what) or todo or _way(what, conf) or _MORE)
 
 
 def _broken(
@@ -82,7 +124,7 @@ def _broken(
         mark = error.problem_mark
         where = f"{own(Path(mark.name))}, line {mark.line + 1}" if mark is not None else "a file"
         what = f"{where} is no YAML: {error.problem or error}"
-        return ConfigurationRefused(what, "mend it; see it with: mitosis --cfg job")
+        return ConfigurationRefused(what, "mend that line")
     files = sorted(conf.rglob("*.yaml")) if conf is not None else []
     odd = next((str(f) for f in files if not _is_text(f)), f"a file of {conf}")
     return ConfigurationRefused(f"{odd} is no text in UTF-8", "save it as UTF-8")
@@ -104,6 +146,16 @@ def _known(what: str) -> str:
     names = [field.name for field in fields(Settings)]
     near = difflib.get_close_matches(odd[1], names, n=1)
     return f"did you mean mitosis.{near[0]}?" if near else f"it knows: {', '.join(names)}"
+
+
+def _way(what: str, conf: Path | None) -> str:
+    """What to do where Hydra itself names no way: a file that is missing, a sweep without -m."""
+    if "requires --multirun" in what:
+        return "run a sweep: mitosis -m ..."
+    missing = re.search(r"Could not (?:load|find) '([^']+)'", what)
+    if missing is None or conf is None or missing[1].startswith("hydra/"):
+        return ""
+    return f"make {conf / missing[1]}.yaml, or take it out of the defaults list or the command line"
 
 
 def _parts(message: str) -> tuple[str, str]:

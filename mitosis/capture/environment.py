@@ -26,7 +26,9 @@ _VARIABLES = (
     "MKL_DYNAMIC", "MKL_CBWR", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS", "NUMBA_DISABLE_JIT", "NPY_DISABLE_CPU_FEATURES", "XLA_FLAGS", "JAX_ENABLE_X64",
     "JAX_PLATFORMS", "TF_DETERMINISTIC_OPS", "TF_ENABLE_ONEDNN_OPTS", "CUBLAS_WORKSPACE_CONFIG",
-    "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "PYTHONOPTIMIZE",
+    "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "MKL_ENABLE_INSTRUCTIONS", "PYTHONOPTIMIZE",
+    # what else changes a result and leaves no trace in code or data: the local time, libraries put first
+    "TZ", "LD_PRELOAD",
 )  # fmt: skip
 
 _PLACES = ("PGPASSFILE", "PGSERVICEFILE", "PGSERVICE", "PGSSLROOTCERT")
@@ -78,9 +80,11 @@ def host_process() -> HostProcess:
 def travelling() -> dict[str, str]:
     """The variables of this process that must hold in its workers as well: those that change numbers.
 
-    Which GPUs a job may use is the engine's to say; a variable that is not set here is the engine's, too.
+    Which GPUs a job may use, and which libraries a node has, is the engine's to say; a variable that is not
+    set here is the engine's, too.
     """
-    names = [name for name in (*_VARIABLES, "PYTHONHASHSEED") if name != "CUDA_VISIBLE_DEVICES"]
+    engines = ("CUDA_VISIBLE_DEVICES", "LD_PRELOAD")
+    names = [name for name in (*_VARIABLES, "PYTHONHASHSEED") if name not in engines]
     return {name: os.environ[name] for name in (*names, *_PLACES) if name in os.environ}
 
 

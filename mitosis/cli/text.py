@@ -73,7 +73,8 @@ def failure(trial: Trial) -> str:
     error = trial.outcome.error if trial.outcome is not None else None
     if error is None:
         return "no reason was recorded"
-    if error.kind in ("ModuleNotFoundError", "ImportError") and '  File "' not in error.traceback:
+    unfound = error.kind in ("ModuleNotFoundError", "ImportError", "AttributeError")
+    if unfound and '  File "' not in error.traceback:
         return f"{trial.spec.experiment}: {safe(error.message)}\n  {safe(_looked_for(trial))}"
     if error.traceback:
         told = trial.status is Status.FAILED and not error.kind.endswith("InstantiationException")

@@ -151,7 +151,8 @@ def _manner(found: Answer) -> Iterator[str]:
     how = "Shapley values" if found.exact else "one cause at a time, forward and backward"
     used, of = found.orders
     some = f" over {used} of {of} orders, the others cannot run" if found.exact and used < of else ""
-    yield f"{how}{some}; {ran} trials run, {there} there before"
+    failed = sum(1 for h in found.trials if h.trial is None and not h.reused)
+    yield f"{how}{some}; {ran} trials run, {f'{failed} more failed, ' if failed else ''}{there} there before"
 
 
 def _noise(found: Answer) -> str:
