@@ -250,6 +250,7 @@ def _execute(
             warming.join()
     written = closing.guard_outcome(folder)
     if execution.broken:
+        folder.give_room()  # now: SQLite's shared memory on a disk without any ends the process by SIGBUS
         return closing.broken(written, execution.broken)
     status = {"finished": Status.FAILED, "error": Status.FAILED}.get(execution.ended.value)
     return closing.decide(written, status or Status(execution.ended.value), execution.reason)
