@@ -81,7 +81,9 @@ def broken(written: Outcome | None, reason: str) -> Outcome:
     if written is not None and written.status is Status.SUCCEEDED:
         remark = Remark("not_written", f"not all of the output was kept: {reason}")
         return dataclasses.replace(written, notes=(*written.notes, remark))
-    trace = written.error.traceback if written is not None and written.error is not None else ""
+    own = written.error if written is not None else None
+    # where our interrupt met the experiment is not why it failed
+    trace = own.traceback if own is not None and own.kind != "KeyboardInterrupt" else ""
     written = written or Outcome(Status.FAILED, utc_now())
     return dataclasses.replace(written, status=Status.FAILED, error=Failure("OSError", reason, trace))
 

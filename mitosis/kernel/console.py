@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import sys
+import warnings
 from typing import Any
 
 
@@ -45,6 +46,8 @@ def install(shell: Any) -> None:
     for stream in (sys.stdout, sys.stderr):
         if not hasattr(stream, "buffer"):
             stream.buffer = _Bytes(stream)  # type: ignore[misc]
+    # said after SystemExit, to whoever sits at a prompt
+    warnings.filterwarnings("ignore", "To exit: use", UserWarning)
     kernel = getattr(shell, "kernel", None)
     if kernel is not None:
         kernel.raw_input = kernel.getpass = _no_input
