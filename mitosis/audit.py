@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import attesting, environments, labels, trash
+from mitosis import attesting, environments, labels, settle, trash
 from mitosis.capture import git, inputs
 from mitosis.errors import MitosisError, Refused
-from mitosis.folder import TRASH, TrialFolder, trial_folders
-from mitosis.trial import Failure, Outcome, Remark, Status, Trial, from_plain, utc_now
+from mitosis.folder import TRASH, TrialFolder, trial_folders, unfinished
+from mitosis.trial import Remark, Status, Trial, from_plain
 
 if TYPE_CHECKING:
     from mitosis.store import Store
@@ -94,9 +94,10 @@ def _folder(trial: Trial) -> tuple[int, list[Remark]]:
     if not folder.path.is_dir():
         return 0, [Remark("folder_gone", f"the folder of trial {trial.id} is not there", str(folder.path))]
     wrong = []
-    document = folder.read_json(folder.trial_json)
     try:
-        written = from_plain(Trial, document)
+        written = from_plain(Trial, folder.read_json(folder.trial_json))
+        if written.id == trial.id and not written.status.final:
+            written = _mended(trial, written)
     except (KeyError, TypeError, ValueError):
         wrong.append(
             Remark("file_damaged", f"trial.json of {trial.id} cannot be read", str(folder.trial_json))
@@ -120,6 +121,17 @@ def _folder(trial: Trial) -> tuple[int, list[Remark]]:
     return len(digests), wrong
 
 
+def _mended(trial: Trial, written: Trial) -> Trial:
+    """What the folder says of the trial once it was told how it ended; `written` where that cannot be."""
+    from mitosis import closing
+
+    try:
+        closing.mend(trial)
+    except (MitosisError, OSError):
+        return written
+    return trial
+
+
 def _commits(repository: Path, commits: dict[str, str]) -> list[Remark]:
     """The recorded commits that git has lost."""
     if not commits:
@@ -137,12 +149,13 @@ def _commits(repository: Path, commits: dict[str, str]) -> list[Remark]:
 def bring_in(store: Store, root: Path) -> Iterator[str]:
     """Give a row to every folder below `root` that has none; yields the ids.
 
-    A trial that never ended, and whose launcher left no row, is `lost`. Those in the trash are brought in
+    A trial whose launcher is gone is closed as if its row had been there. Those in the trash are brought in
     with their mark, and a mark that the folder contradicts is mended.
     """
+    filing = {word.stem for word, _ in unfinished(root)}  # by a launcher, at this moment
     for folder in (*trial_folders(root), *trial_folders(root / TRASH)):
         trial = _read(folder)
-        if trial is None:
+        if trial is None or trial.id in filing:
             continue
         known = environments.read(root, trial.spec.environment)
         adopted = store.adopt(trial, known)
@@ -152,6 +165,7 @@ def bring_in(store: Store, root: Path) -> Iterator[str]:
         if not (adopted or folder.path.is_relative_to(root / TRASH)) and not _there(store.get(trial.id)):
             store.mark_restored(trial.id, str(folder.path))  # its row says a place where it is not
         if adopted:
+            settle.settled(store, trial)
             yield trial.id
     trash.settle(store, root)
 
@@ -166,16 +180,7 @@ def _read(folder: TrialFolder) -> Trial | None:
     except (KeyError, TypeError, ValueError):
         return None
     spec = labels.applied(trial.spec, folder)
-    trial = replace(trial, spec=replace(spec, folder=str(folder.path)))
-    if trial.outcome is not None:
-        return trial
-    ended = folder.read_json(folder.outcome)
-    try:
-        outcome = from_plain(Outcome, ended)
-    except (KeyError, TypeError, ValueError):
-        reason = "the folder of this trial has no outcome"
-        outcome = Outcome(Status.LOST, utc_now(), error=Failure("lost", reason))
-    return replace(trial, outcome=outcome)
+    return replace(trial, spec=replace(spec, folder=str(folder.path)))
 
 
 def rebuild(root: Path, database: Path) -> int:
@@ -210,19 +215,25 @@ def _remove(database: Path) -> None:
         database.with_name(database.name + ending).unlink(missing_ok=True)
 
 
-def merge(store: Store, root: Path, other: Path) -> list[str]:
-    """Copy the trials of another root that the store does not know, and file them; returns their ids."""
+def merge(store: Store, root: Path, other: Path) -> tuple[list[str], list[str]]:
+    """Copy the trials of another root that the store does not know, and file them; returns their ids.
+
+    The ids after those are of trials that have not ended: a copy would never do so, and is not made.
+    """
     if not other.is_dir():
         raise Refused(
             f"there is no directory {other}", "name the root of the other trials: mitosis check --merge DIR"
         )
-    merged = []
+    merged, unended = [], []
     for folder in trial_folders(other):
         trial = _read(folder)
         if trial is None:
             continue
         target = TrialFolder.locate(root, trial.spec.experiment, trial.id)
         if target.path.exists():
+            continue
+        if not trial.status.final:
+            unended.append(trial.id)
             continue
         target.path.parent.mkdir(parents=True, exist_ok=True)
         aside = target.path.with_name(f".new-{trial.id}")
@@ -237,4 +248,4 @@ def merge(store: Store, root: Path, other: Path) -> list[str]:
         if store.adopt(moved, content):
             store.keep_attestations(trial.id, attesting.kept(target))
             merged.append(trial.id)
-    return merged
+    return merged, unended

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import expect, identity, leftovers, stamp
+from mitosis import ends, expect, identity, leftovers, stamp
 from mitosis.capture import inputs, judge
 from mitosis.errors import MitosisError, StoreAway, StoreRefused, VariantRedefined
 from mitosis.folder import TrialFolder
@@ -18,6 +18,7 @@ from mitosis.patience import patiently
 from mitosis.settings import PATIENCE, OnTaint, WorkingDirectory
 from mitosis.trial import (
     JSON,
+    NOT_FILED,
     CodeState,
     Failure,
     LookupRecord,
@@ -80,7 +81,9 @@ def broken(written: Outcome | None, reason: str) -> Outcome:
     if written is not None and written.status is Status.SUCCEEDED:
         remark = Remark("not_written", f"not all of the output was kept: {reason}")
         return dataclasses.replace(written, notes=(*written.notes, remark))
-    trace = written.error.traceback if written is not None and written.error is not None else ""
+    own = written.error if written is not None else None
+    # where our interrupt met the experiment is not why it failed
+    trace = own.traceback if own is not None and own.kind != "KeyboardInterrupt" else ""
     written = written or Outcome(Status.FAILED, utc_now())
     return dataclasses.replace(written, status=Status.FAILED, error=Failure("OSError", reason, trace))
 
@@ -91,12 +94,12 @@ def close(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
     Raises StoreAway where the store stays away: the folder then tells how the trial ended, see
     settle.settled.
     """
-    return file(store, spec, judge_outcome(store, spec, outcome))
+    return file(store, Trial(spec, outcome), judge_outcome(store, spec, outcome))
 
 
 def judge_outcome(store: Store, spec: TrialSpec, outcome: Outcome) -> Outcome:
     """The outcome with what is proven of it, and held to what was expected. Raises StoreAway, as `close`."""
-    folder = TrialFolder(spec.folder)
+    folder, told = TrialFolder(spec.folder), Trial(spec, outcome)
     if outcome.status not in (Status.SUCCEEDED, Status.FAILED):
         leftovers.end(folder, spec.id)
     patience = float(spec.settings.get("patience", PATIENCE))
@@ -105,17 +108,17 @@ def judge_outcome(store: Store, spec: TrialSpec, outcome: Outcome) -> Outcome:
         return patiently(functools.partial(_held_to, store, spec, judged), patience)
     except StoreAway:
         _tidy(folder)
-        folder.write_json(folder.trial_json, plain(Trial(spec, outcome)))  # the next command goes on here
+        folder.write_json(folder.trial_json, plain(told))  # the next command goes on here
         raise
 
 
-def file(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
-    """Write figures, page and `trial.json` of a trial whose outcome is judged, and end its row.
+def file(store: Store, told: Trial, outcome: Outcome) -> Trial:
+    """Write figures, page and `trial.json` of the trial that was `told`, now that it is judged; end its row.
 
     A report that cannot be made is a note on the trial: the numbers are never lost for a page. Raises
     StoreAway, as `close`.
     """
-    folder = TrialFolder(spec.folder)
+    spec, folder = told.spec, TrialFolder(told.spec.folder)
     patience = float(spec.settings.get("patience", PATIENCE))
     figure_formats = tuple(spec.settings.get("figure_formats", ("png",)))
     try:
@@ -125,22 +128,41 @@ def file(store: Store, spec: TrialSpec, outcome: Outcome) -> Trial:
         remark = Remark("no_report", f"the report could not be made: {error}", str(folder.html))
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
     _tidy(folder)
+    where: Path | None = folder.path
     try:
         outcome = dataclasses.replace(outcome, files=_digests(folder))
-        trial = Trial(spec, outcome)
-        folder.write_json(folder.trial_json, plain(trial))  # first: who finds it final need not judge again
-        folder.write_json(folder.outcome, plain(outcome))
+        complete(folder, Trial(spec, outcome))
     except (MitosisError, OSError) as error:  # a full disk: the row can still say what happened
+        where = None
         remark = Remark("not_written", f"the folder could not be completed: {error}", spec.folder)
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
     try:
         patiently(lambda: store.finish(spec.id, outcome), patience)
     except StoreAway:
         raise
-    except StoreRefused as error:  # the folder is the truth; the next command brings the row up to date
-        remark = Remark("not_filed", f"the end of the trial is in its folder alone: {error.what}", store.url)
+    except StoreRefused as error:  # the next command brings the row up to date
+        where = where or ends.keep(told)  # not what was judged: without a store it could not be
+        remark = Remark(NOT_FILED, error.what, str(where or ""))
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
     return Trial(spec, outcome)
+
+
+def complete(folder: TrialFolder, trial: Trial) -> None:
+    """Let the folder say how the trial ended. Raises OSError."""
+    folder.write_json(folder.trial_json, plain(trial))  # first: who finds it final need not judge again
+    folder.write_json(folder.outcome, plain(trial.outcome))
+    ends.forget(trial.spec)
+
+
+def mend(trial: Trial) -> None:
+    """Give the folder what only the row knows of the end: the disk was full or read-only. Raises OSError."""
+    folder, formats = (
+        TrialFolder(trial.spec.folder),
+        tuple(trial.spec.settings.get("figure_formats", ("png",))),
+    )
+    if trial.outcome is not None and folder.notebook.exists() and not folder.html.exists():
+        _show(folder, trial.spec, trial.outcome, formats)
+    complete(folder, trial)
 
 
 def _tidy(folder: TrialFolder) -> None:

@@ -69,28 +69,29 @@ def run_trial(verdict: Verdict, request: Request, display: Display, beside: Besi
             outcome = _verified(outcome, spec, request, folder, verdict)
         finished = shifted(outcome.finished_at, -spec.process.ahead)
         outcome = _in_its_environment(replace(outcome, finished_at=finished), spec)
+        trial = told = Trial(spec, outcome)
         try:
-            outcome = closing.judge_outcome(store, spec, outcome)
-            trial = Trial(spec, outcome)
-            if beside is not None and outcome.status is Status.SUCCEEDED:
-                beside.do(functools.partial(_filed, stack.pop_all(), store, trial, display))
+            judged = closing.judge_outcome(store, spec, outcome)
+            trial = Trial(spec, judged)
+            if beside is not None and judged.status is Status.SUCCEEDED:
+                beside.do(functools.partial(_filed, stack.pop_all(), store, told, judged, display))
             else:
-                trial = closing.file(store, spec, outcome)
+                trial = closing.file(store, told, judged)
         except StoreAway as error:
-            trial = Trial(spec, outcome)
             _tell_away(error, spec, display)
     display.finished(trial)
     return trial
 
 
-def _filed(opened: contextlib.ExitStack, store: Store, trial: Trial, display: Display) -> None:
+def _filed(
+    opened: contextlib.ExitStack, store: Store, told: Trial, judged: Outcome, display: Display
+) -> None:
     """File the trial while the next one runs."""
-    assert trial.outcome is not None
     with opened:
         try:
-            closing.file(store, trial.spec, trial.outcome)
+            closing.file(store, told, judged)
         except StoreAway as error:
-            _tell_away(error, trial.spec, display)
+            _tell_away(error, told.spec, display)
 
 
 def _tell_away(error: StoreAway, spec: TrialSpec, display: Display) -> None:
@@ -275,6 +276,7 @@ def _execute(
             warming.join()
     written = closing.guard_outcome(folder)
     if execution.broken:
+        folder.give_room()  # now: SQLite's shared memory on a disk without any ends the process by SIGBUS
         return closing.broken(written, execution.broken)
     status = {"finished": Status.FAILED, "error": Status.FAILED}.get(execution.ended.value)
     return closing.decide(written, status or Status(execution.ended.value), execution.reason)

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mitosis import ends
 from mitosis.capture import code, environment
 from mitosis.folder import TrialFolder, unfinished, write_atomic
 from mitosis.trial import HostProcess, Outcome, Remark, Status, Trial, from_plain, shifted, utc_now
@@ -40,7 +41,7 @@ def settled(store: Store, trial: Trial) -> Trial:
     """
     if trial.status.final:
         return trial
-    told = _told(trial)
+    told = _told(trial) or ends.kept(trial.spec)
     if told is not None:
         return _file(store, told)
     alive = environment.alive(trial.spec.process)

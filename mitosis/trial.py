@@ -92,6 +92,10 @@ class CodeState:
     tree: str = ""  # where the modules are taken from: the repository, or a checkout of the commit
 
 
+NOT_FILED = "not_filed"
+"""The kind of the note of an end that the store does not know: why, and where it is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remark:
     """A taint or a note: `kind` is a stable word, `what` a sentence, `where` a path, key or line."""

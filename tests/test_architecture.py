@@ -102,8 +102,11 @@ ROOMS = {
     "claim": Room(ours=VALUES | words("gate patience settings settle store")),
     "gate": Room(ours=CORE | words("admission capture store settings settle patience garbage")),
     "beside": Room(),
-    "closing": Room(ours=CORE | words("expect capture store notebook settings stamp patience leftovers")),
-    "settle": Room(ours=CORE | words("capture store closing settings")),
+    "ends": Room(ours=CORE | words("capture")),
+    "closing": Room(
+        ours=CORE | words("ends expect capture store notebook settings stamp patience leftovers")
+    ),
+    "settle": Room(ours=CORE | words("capture store closing ends settings")),
     "request": Room(ours=words("settings trial")),
     "display": Room(ours=words("gate request trial")),
     "attesting": Room(ours=CORE | words("store")),
@@ -114,7 +117,7 @@ ROOMS = {
     "environments": Room(ours=CORE),
     "trash": Room(ours=CORE | words("store")),
     "garbage": Room(ours=CORE | words("trash capture store")),
-    "audit": Room(ours=CORE | words("attesting environments trash capture labels store")),
+    "audit": Room(ours=CORE | words("attesting closing environments trash capture labels settle store")),
     "recipe": Room(ours=CORE | words("capture store")),
     # what runs the record again: on the launcher, beside Hydra
     "again": Room(

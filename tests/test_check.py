@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,61 @@ def test_a_commit_that_git_lost_is_found(used: Project) -> None:
     used.commit("another history")
     done = used.run("check", "--store", str(used.path / "trials" / "mitosis.db"))
     assert done.returncode == 2 and "commit_gone" in done.stdout and trial["commit"] in done.stdout
+
+
+WAITING = """\
+import os
+import time
+
+
+def run(seed, x):
+    print("begun", flush=True)
+    while not os.path.exists(os.environ["GO"]):
+        time.sleep(0.02)
+    return {"main": x}
+"""
+
+
+@pytest.fixture
+def waiting(project: Project, tmp_path: Path) -> tuple[Project, subprocess.Popen[str], Path]:
+    """A project whose only trial runs until the file is there, its launcher, and that file."""
+    project.write("toy.py", WAITING)
+    project.commit()
+    launcher = project.start("experiment=toy", "params=one", GO=str(tmp_path / "go"), PYTHONUNBUFFERED="1")
+    assert launcher.stdout is not None
+    assert any("begun" in line for line in launcher.stdout)
+    return project, launcher, tmp_path / "go"
+
+
+def test_a_trial_whose_row_was_lost_with_its_launcher_is_closed(
+    waiting: tuple[Project, subprocess.Popen[str], Path],
+) -> None:
+    """A power cut may take launcher and row: the folder is brought in as lost, with a page, and is whole."""
+    project, launcher, _ = waiting
+    launcher.kill()
+    launcher.communicate(timeout=60)
+    (project.path / "trials" / "mitosis.db").unlink()
+    done = project.run("check", "--rebuild")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (trial,) = project.json("ls")
+    assert trial["status"] == "lost" and "the launcher vanished" in Path(trial["html"]).read_text()
+    assert project.run("check").returncode == 0
+
+
+def test_a_store_made_anew_while_a_trial_runs(
+    waiting: tuple[Project, subprocess.Popen[str], Path], tmp_path: Path
+) -> None:
+    """A trial that runs is no lost one, nor is it merged; its launcher ends it in the new store."""
+    project, launcher, go = waiting
+    other = projects.make(tmp_path / "other")
+    assert other.run("experiment=toy", "params=one").returncode == 0
+    merged = other.run("check", "--merge", str(project.path / "trials"))
+    assert merged.returncode == 0 and "left out 1 that have not ended" in merged.stderr, merged.stderr
+    (project.path / "trials" / "mitosis.db").unlink()
+    assert project.run("check", "--rebuild").returncode == 0
+    assert [t["status"] for t in project.json("ls")] == ["running"]
+    go.touch()
+    launcher.communicate(timeout=60)
+    assert launcher.returncode == 0
+    assert [t["status"] for t in project.json("ls")] == ["succeeded"]
+    assert project.run("check").returncode == 0

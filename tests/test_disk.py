@@ -16,11 +16,18 @@ from tests.project import Project
 pytestmark = pytest.mark.kernel
 
 TOY = """\
+import os
+import time
 from pathlib import Path
 
 
 def run(seed, x, how="nothing", place=""):
     print("begun", flush=True)
+    if how.startswith("wait"):
+        while not Path(os.environ["GO"]).exists():
+            time.sleep(0.02)
+    if how == "wait, write":
+        (Path(place) / "mine").write_text("x")
     if how == "file":
         with open(Path(place) / "big", "wb", buffering=0) as file:
             while True:
@@ -55,6 +62,51 @@ def small(tmp_path: Path) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@contextlib.contextmanager
+def looped(tmp_path: Path, size: int, maker: list[str], *options: str) -> Iterator[Path]:
+    """A file system in a file, made by `maker`; skips where there is no such program or no right to mount."""
+    image, place = tmp_path / "image", tmp_path / "disk"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(size)
+    try:
+        made = subprocess.run([*maker, str(image)], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        made = False
+    if not made or not _mount("-o", ",".join(["loop", *options]), str(image), str(place)):
+        pytest.skip(f"to make and mount a file system takes {maker[0]} and the rights of root")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """An ext4, and a file: 1 written there is an error of the disk, which is read-only from then on."""
+    with looped(tmp_path, 32 * 2**20, ["mkfs.ext4", "-q"], "errors=remount-ro") as place:
+        found = subprocess.run(["findmnt", "-no", "SOURCE", str(place)], capture_output=True, text=True)
+        trigger = Path("/sys/fs/ext4", Path(found.stdout.strip()).name, "trigger_fs_error")
+        if not trigger.exists():
+            pytest.skip("this kernel cannot be told to find an error")
+        yield place, trigger
+
+
+@pytest.fixture
+def rationed(tmp_path: Path) -> Iterator[Path]:
+    """A directory of a large disk in which a quota leaves 6 MB."""
+    with looped(tmp_path, 128 * 2**20, ["mkfs.btrfs", "--quiet", "--mixed"]) as disk:
+        mine = disk / "mine"
+        for rest in (
+            ["quota", "enable", disk],
+            ["subvolume", "create", mine],
+            ["qgroup", "limit", "6M", mine],
+        ):
+            if subprocess.run(["btrfs", *map(str, rest)], capture_output=True, check=False).returncode != 0:
+                pytest.skip("this kernel's btrfs has no quota")
+        yield mine
 
 
 @pytest.fixture
@@ -104,7 +156,8 @@ def test_a_disk_that_fills_during_a_trial(toy: Project, small: Path, how: str) -
     root = small / "trials"
     assert toy.run(*words(root)).returncode == 0
     done = toy.run(*words(root, how, small))
-    assert done.returncode == 2 and "fault of mitosis" not in done.stderr, done.stdout[-3000:] + done.stderr
+    assert done.returncode == 2 and "fault of mitosis" not in done.stderr, done.stdout[-300:] + done.stderr
+    assert "Error in callback" not in done.stdout
     for file in small.glob("big*"):
         file.unlink()
     failed, succeeded = toy.json("ls")
@@ -126,6 +179,52 @@ def test_a_read_only_disk_is_refused_before_a_trial(toy: Project, small: Path) -
     subprocess.run(["mount", "-o", "remount,rw", str(small)], check=True)
     assert toy.run("check").returncode == 0
     assert toy.run(*words(root)).returncode == 0
+
+
+@pytest.mark.parametrize("how", ["wait", "wait, write"])
+def test_a_disk_that_becomes_read_only_during_a_trial(
+    toy: Project, tmp_path: Path, failing: tuple[Path, Path], how: str
+) -> None:
+    """The end is kept in git's directory; with the disk back, the trial has failed with that cause."""
+    (place, trigger), go = failing, tmp_path / "go"
+    assert toy.run(*words(place / "trials")).returncode == 0
+    launcher = toy.start(*words(place / "trials", f"'{how}'", place), GO=str(go), PYTHONUNBUFFERED="1")
+    assert launcher.stdout is not None and launcher.stderr is not None
+    assert any("begun" in line for line in launcher.stdout)
+    os.sync()  # what was written before the error shall be on the disk
+    trigger.write_text("1")
+    go.touch()
+    out, err = launcher.communicate(timeout=120)
+    assert launcher.returncode == 2 and "Error in callback" not in out, out + err
+    assert "Read-only file system" in err and ".git/mitosis/ends/" in err
+    assert toy.run("ls").returncode == 0
+    image = tmp_path / "image"
+    subprocess.run(["umount", str(place)], check=True)
+    subprocess.run(["e2fsck", "-p", str(image)], capture_output=True, check=False)
+    subprocess.run(["mount", "-o", "loop", str(image), str(place)], check=True)
+    checked = toy.run("check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    failed, succeeded = toy.json("ls")
+    assert (failed["status"], succeeded["status"]) == ("failed", "succeeded")
+    assert "Read-only file system" in toy.json("show", failed["id"])["error"]["message"]
+    assert "Read-only file system" in Path(failed["html"]).read_text()
+    assert list((toy.path / ".git/mitosis/ends").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["file", "print"])
+def test_a_quota_that_is_used_up_during_a_trial(toy: Project, rationed: Path, how: str) -> None:
+    """The trial ends `failed` with that cause; with room again, everything goes on."""
+    root = rationed / "trials"
+    assert toy.run(*words(root)).returncode == 0
+    done = toy.run(*words(root, how, rationed))
+    assert done.returncode == 2 and "Error in callback" not in done.stdout, done.stdout[-300:] + done.stderr
+    assert "quota exceeded" in done.stderr
+    failed, succeeded = toy.json("ls")
+    assert (failed["status"], succeeded["status"]) == ("failed", "succeeded")
+    assert "quota exceeded" in toy.json("show", failed["id"])["error"]["message"]
+    assert "quota exceeded" in Path(failed["html"]).read_text()
+    checked = toy.run("check")
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_a_limit_on_the_size_of_files(toy: Project, tmp_path: Path) -> None:

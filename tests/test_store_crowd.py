@@ -79,7 +79,7 @@ def _trials(url: str, number: int) -> list[str]:
     return done
 
 
-@pytest.mark.parametrize("writers", [4, 16])
+@pytest.mark.parametrize("writers", [4, 16, pytest.param(32, marks=pytest.mark.slow)])
 def test_writers_lose_nothing_from_the_first_use_on(url: str, writers: int) -> None:
     """The store is made once by all of them, and every trial of each is there, finished, once."""
     answers = crowd(writers, _trials, url)
@@ -101,8 +101,8 @@ def _open(url: str, number: int) -> int:
 
 
 def test_a_store_is_made_once(url: str) -> None:
-    """16 processes that all come first find one store."""
-    assert crowd(16, _open, url) == [0] * 16
+    """32 processes that all come first find one store."""
+    assert crowd(32, _open, url) == [0] * 32
     path = read(url).path
     if path is not None:
         assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]

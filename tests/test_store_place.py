@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from mitosis.errors import StoreRefused
 from mitosis.store import Store, connect, place
 from tests.store_values import ENVIRONMENT, trial_spec
 
+SFTP = "/usr/lib/openssh/sftp-server"
 MOUNTS = r"""22 1 0:20 / / rw - ext4 /dev/vda rw
 30 22 0:26 / /home rw,relatime shared:5 - nfs4 server:/home rw,vers=4.2
 31 22 0:27 / /home/ada/local rw - xfs /dev/sdb rw
@@ -56,6 +60,33 @@ def test_a_store_on_a_network_is_refused_unless_forced(mounts: Path, monkeypatch
     place.check(Path("/home/ada/local/mitosis.db"), mounts)
     monkeypatch.setenv("MITOSIS_FORCE_SQLITE", "1")
     place.check(file, mounts)
+
+
+@pytest.mark.skipif(shutil.which("sshfs") is None or not Path(SFTP).exists(), reason="needs sshfs")
+def test_a_real_file_system_of_another_machine_is_refused(tmp_path: Path) -> None:
+    """A directory that sshfs mounts is known by its kind, in the system's own list of mounts."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    ours, its = socket.socketpair()
+    mount = ["sshfs", "-f", "-o", "passive", f":{there}", str(here)]
+    with (
+        subprocess.Popen([SFTP], stdin=its, stdout=its) as server,
+        subprocess.Popen(mount, stdin=ours, stdout=ours, stderr=subprocess.DEVNULL) as client,
+    ):
+        ours.close()
+        its.close()
+        while not here.is_mount() and client.poll() is None:
+            time.sleep(0.02)
+        try:
+            if client.poll() is not None:
+                pytest.skip("nothing can be mounted with FUSE here")
+            with pytest.raises(StoreRefused, match=r"(?s)fuse\.sshfs.*postgresql"):
+                Store.open(here / "mitosis.db")
+            assert list(there.iterdir()) == []
+        finally:
+            subprocess.run(["fusermount3", "-u", str(here)], capture_output=True, check=False)
+            server.terminate()
 
 
 def test_where_the_system_does_not_tell_nothing_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from mitosis.cli import answers, locate, text
 from mitosis.cli.main import DONE, UNSUCCESSFUL
 from mitosis.errors import Refused
 from mitosis.trial import plain
+
+if TYPE_CHECKING:
+    from mitosis.store.store import Store
 
 
 @click.command()
@@ -39,15 +43,25 @@ def command(rebuild: bool, merge: Path | None, as_json: bool, url: str | None) -
         if store is None:
             found = audit.without_store(root)
         else:
-            merged = audit.merge(store, root, merge.absolute()) if merge is not None else []
             if merge is not None:
-                print(f"brought in {len(merged)} trials of {merge}", file=sys.stderr)
+                _merge(store, root, merge)
             found = audit.audit(store, root, locate.repository(), _progress)
     if as_json:
         answers.emit(plain(found))
     else:
         _tell(found)
     return UNSUCCESSFUL if found.damage else DONE
+
+
+def _merge(store: Store, root: Path, other: Path) -> None:
+    merged, unended = audit.merge(store, root, other.absolute())
+    print(f"brought in {len(merged)} trials of {other}", file=sys.stderr)
+    if unended:
+        print(
+            f"left out {len(unended)} that have not ended, {unended[0]} first\n"
+            f"  run mitosis check where they were started, then merge again",
+            file=sys.stderr,
+        )
 
 
 def _progress(number: int) -> None:

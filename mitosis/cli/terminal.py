@@ -72,6 +72,9 @@ class Terminal:
             self._complain(text.failure(trial))
         if self._sweep is None or trial.status is not Status.SUCCEEDED:
             self._line(text.closing_line(trial, self._name(trial.id)))
+        unfiled = text.unfiled(trial, self._name(trial.id))
+        if unfiled:
+            self._complain(unfiled)
 
     def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
         """Begin the progress of a sweep."""

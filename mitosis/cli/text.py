@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mitosis import identity, telling
 from mitosis.folder import TrialFolder
-from mitosis.trial import JSON, Status, Trial
+from mitosis.trial import JSON, NOT_FILED, Status, Trial
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -66,6 +66,17 @@ def closing_line(trial: Trial, name: str) -> str:
     where = f"  {_relative(report)}" if report.exists() else ""
     line = f"{name} {outcome.status.value}  {main}{seconds(outcome.seconds)}{where}"
     return "\n".join([*(f"taint {t.kind}: {safe(t.what)} ({safe(t.where)})" for t in outcome.taints), line])
+
+
+def unfiled(trial: Trial, name: str) -> str:
+    """Where the end of a trial is kept that the store could not be told of; '' where it was told."""
+    note = next((n for n in trial.outcome.notes if n.kind == NOT_FILED), None) if trial.outcome else None
+    if note is None:
+        return ""
+    todo = "is lost: its folder cannot be written either. Mend the disk, then: mitosis check"
+    if note.where:
+        todo = f"is kept in {safe(note.where)}; the next command files it when the store is back"
+    return f"mitosis: {safe(note.what)}\n  how {name} ended {todo}"
 
 
 def failure(trial: Trial) -> str:

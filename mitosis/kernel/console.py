@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import sys
+import warnings
 from typing import Any
 
 
@@ -41,13 +42,27 @@ class _Bytes(io.RawIOBase):
 
 
 def install(shell: Any) -> None:
-    """Give the output streams a `buffer`, and let `input()` find the end of the file."""
+    """Give the output streams a `buffer`, let `input()` find the end of the file, and lose no message."""
     for stream in (sys.stdout, sys.stderr):
         if not hasattr(stream, "buffer"):
             stream.buffer = _Bytes(stream)  # type: ignore[misc]
+    # said after SystemExit, to whoever sits at a prompt
+    warnings.filterwarnings("ignore", "To exit: use", UserWarning)
     kernel = getattr(shell, "kernel", None)
     if kernel is not None:
         kernel.raw_input = kernel.getpass = _no_input
+        _lose_nothing(kernel)
+
+
+def _lose_nothing(kernel: Any) -> None:
+    """Let what is shown faster than the launcher takes it wait, as a pipe does.
+
+    ZeroMQ's publishers drop what comes after the thousandth waiting message: figures would be gone, and
+    with the last of them the word that the cell is done.
+    """
+    thread = getattr(kernel.iopub_socket, "io_thread", None)
+    if thread is not None:
+        thread.schedule(lambda: setattr(thread.socket, "xpub_nodrop", 1))  # sockets belong to one thread
 
 
 def _no_input(prompt: object = "", *_others: object, **_more: object) -> str:

@@ -35,6 +35,7 @@ from mitosis.kernel import (
 
 OUTCOME = "outcome.json"
 RETURNED = ".returned"  # as mitosis.folder has it
+RESERVE = ".reserve"
 RESULT = "result.pkl"
 
 
@@ -63,8 +64,7 @@ def begin(options: str) -> None:
 
     folder: of the trial. repository: of the experiment. tree: where its code comes from. source_roots:
     first on sys.path. figure_formats: of matplotlib's figures. figure_data: where to leave what they plot,
-    "" for nowhere. private: directories whose files are no
-    inputs. observe_inputs: whether files that are opened are noted.
+    "" for nowhere. private: directories whose files are no inputs. observe_inputs: are open files noted.
     """
     global _watch
     given = json.loads(options)
@@ -333,8 +333,13 @@ def _threads() -> list[str]:
 
 def _write_failure(kind: str, message: str, trace: str) -> None:
     error = {"kind": kind, "message": message, "traceback": trace}
-    with _undisturbed():
-        _write({"status": "failed", "main": None, "metrics": {}, "error": error})
+    outcome = {"status": "failed", "main": None, "metrics": {}, "error": error}
+    with _undisturbed(), contextlib.suppress(OSError):  # the launcher says what it saw
+        try:
+            _write(outcome)
+        except OSError:  # a full disk, which may be why it failed: the reserve is room for the cause
+            Path(_watch.folder if _watch else "", RESERVE).unlink(missing_ok=True)
+            _write(outcome)
 
 
 def _write(outcome: dict[str, Any]) -> None:

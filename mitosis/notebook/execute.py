@@ -267,6 +267,8 @@ class _Runner:
             self._break(self.job.path, error)
 
     def _stream(self, name: str, text: str) -> None:
+        if self.broken:
+            return  # what is still on its way would take the room that is left for the end
         try:
             self.job.stream(name, text)
         except OSError as error:

@@ -215,8 +215,8 @@ def _sqlite(path: Path, said: str) -> tuple[str, str]:
         ),
         "disk is full": (f"no space is left for the store {path}", "make room on the disk and try again"),
         "disk i/o error": (
-            f"the disk failed while the store {path} was used",
-            "check the disk and its space",
+            f"the store {path} cannot be written: the disk failed, or a quota is used up",
+            "check the disk, its space and your quota",
         ),
         "not a database": (f"{path} is no SQLite database", "give the store another path"),
         "malformed": (f"the store {path} is damaged", _damaged(path)),

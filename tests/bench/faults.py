@@ -24,6 +24,7 @@ from tests.processes import Handles, command
 from tests.project import Project
 
 LONGER = 1.2  # the latest kill, in times of a first sweep that was left alone
+IN_SWEEP = 0.6  # of the kills count from the sweep's beginning: to start takes longer than these trials
 MORE = 4  # jobs by which the sweep grows whenever it has come to its end
 TOKEN = "MITOSIS_FAULTS"  # in the environment of all that is started: how what is left is found
 
@@ -76,17 +77,22 @@ def torment(
     longest = LONGER * (time.monotonic() - began)
     jobs, done = 2 * MORE, 0
     while done < kills:
-        moment = chance.uniform(0.0, longest)
+        moment, begun = chance.uniform(0.0, longest), chance.random() < IN_SWEEP
         launcher = _start(project, jobs, token)
+        assert launcher.stdout is not None
+        if begun:  # the clock starts when the first word of the sweep is heard: nothing is written before
+            launcher.stdout.readline()
         try:
             code = launcher.wait(timeout=moment)
         except subprocess.TimeoutExpired:
             os.kill(launcher.pid, signal.SIGKILL)
             launcher.wait()
+            launcher.stdout.close()
             done += 1
             if done % 10 == 0:
                 tell(f"{done} kills, {jobs} jobs, {time.monotonic() - began:.0f} s")
             continue
+        launcher.stdout.close()
         if code != 0:
             return Finding(
                 done, jobs, time.monotonic() - began, {}, (f"a sweep left alone ended with {code}",)
@@ -108,7 +114,7 @@ def _start(project: Project, jobs: int, token: str) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "mitosis", *_words(jobs)],
         cwd=project.path,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,  # what a sweep of these says fits into the pipe
         stderr=subprocess.DEVNULL,
         env={**os.environ, TOKEN: token},
         start_new_session=True,
