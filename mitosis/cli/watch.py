@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from mitosis import telling
@@ -52,7 +52,7 @@ def eta(state: SweepState) -> float | None:
     own = state.done - state.stood_for
     if state.began is None or not state.running or own <= 0 or state.waiting is None:
         return None
-    elapsed = (datetime.now(timezone.utc) - datetime.fromisoformat(state.began)).total_seconds()
+    elapsed = (datetime.fromisoformat(state.now) - datetime.fromisoformat(state.began)).total_seconds()
     return elapsed / own * (state.waiting + state.running)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 from mitosis.errors import TrialNotFound
 from mitosis.store import query, schema
 from mitosis.store.load import is_hex, prefix
+from mitosis.store.rows import server_now
 from mitosis.store.values import SweepRecord, SweepState
 
 _NAMED = 10
@@ -49,4 +50,5 @@ def state(connection: Connection, sweep: str, hosts: bool) -> SweepState | None:
     texts = connection.execute(specs).scalars() if hosts else ()
     names = {json.loads(text)["process"]["host"] for text in texts}
     began, latest = (None if at is None else schema.iso(at) for at in (first, last))
-    return SweepState(record, counts, skipped, began, latest, tuple(sorted(names)))
+    now = schema.iso(server_now(connection))
+    return SweepState(record, counts, skipped, began, latest, now, tuple(sorted(names)))
