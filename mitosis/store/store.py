@@ -314,6 +314,11 @@ class Store(Afterwards):
         with self._transaction() as connection:
             return sweeps.named(connection, name)
 
+    def unbegun_sweep(self, project: str | None) -> str | None:
+        """The id of the newest sweep of the project where none of its jobs has begun yet, else None."""
+        with self._transaction() as connection:
+            return sweeps.unbegun(connection, project)
+
     def sweep_state(self, sweep: str, hosts: bool = False) -> SweepState | None:
         """How the sweep with that id stands, with its hosts on demand; None where it is not known."""
         with self._transaction() as connection:
