@@ -161,7 +161,8 @@ class _Progress:
         except StoreRefused:
             name = self._sweep.id
         size = self._sweep.size
-        if cost := driver_cost(sum(self._counts.values()) + self._skipped):
+        done = sum(self._counts.values()) + self._skipped
+        if not self._sweep.resumed and (cost := driver_cost(done)):  # else other drivers had a part in it
             self.write(cost)
         self.write(text.outcomes(self._sweep.id, name, self._counts, self._skipped, size) + "\n")
 
