@@ -22,7 +22,7 @@ from mitosis.errors import (
 )
 from mitosis.folder import make_root
 from mitosis.settings import Checkout, OnDirty, Settings
-from mitosis.trial import CodeState, Remark, Variant, utc_now
+from mitosis.trial import CodeState, Remark, Variant
 
 if TYPE_CHECKING:
     from mitosis.store import Store
@@ -71,7 +71,6 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
     """
     from mitosis import settle
 
-    began = utc_now()
     root = _root(repository, settings.root)
     admission.check(repository, settings, sweep is not None)
     url = _store(repository, root, settings)
@@ -86,7 +85,7 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
         settle.settle(store, root)
         began = store.now()
         if sweep is not None:
-            store.begin_sweep(sweep.id, state.project, shlex.join(sweep.command), sweep.size, utc_now())
+            store.begin_sweep(sweep.id, state.project, shlex.join(sweep.command), sweep.size, began)
     remarks = [
         code.keep(repository, state.commit),
         settle.leave_pointer(repository, root, url, state.project),

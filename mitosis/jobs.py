@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mitosis import claim, closing, environments, identity, settle
@@ -12,7 +13,7 @@ from mitosis.gate import Verdict, open_store
 from mitosis.patience import patiently
 from mitosis.request import Request
 from mitosis.settings import PATIENCE
-from mitosis.trial import Failure, Outcome, Status, Summary, Trial, TrialSpec, new_id, plain, utc_now
+from mitosis.trial import Failure, Outcome, Status, Summary, Trial, TrialSpec, new_id, plain
 
 
 def short(verdict: Verdict, trial: str) -> str:
@@ -53,6 +54,26 @@ def record_refusal(
     A refusal in a single run is recorded nowhere; in a sweep the other jobs go on, and the
     record says what became of each.
     """
+    surroundings = environment.collect()
+    with open_store(verdict.store) as store:
+        spec = replace(
+            _refused(verdict, experiment, request, environment.digest(surroundings)),
+            started_at=store.now(),
+            process=replace(environment.host_process(), ahead=store.ahead()),
+            overrides=overrides,
+            job=job,
+        )
+        kind = "Refused" if isinstance(error, Refused) else type(error).__name__
+        outcome = Outcome(Status.FAILED, spec.started_at, error=Failure(kind, str(error)))
+        with announced(Path(verdict.root), spec.id, TrialFolder(spec.folder), plain(spec.process)):
+            environments.keep(Path(verdict.root), spec.environment, surroundings)
+            TrialFolder.create(Path(verdict.root), spec.experiment, spec.id, plain(Trial(spec)))
+            store.start(spec, surroundings, replaces=claim.replaced(store, spec, verdict))
+            return closing.close(store, spec, outcome)
+
+
+def _refused(verdict: Verdict, experiment: str, request: Request | None, surroundings: str) -> TrialSpec:
+    """A trial that cannot begin; the caller fills in when, where, and for which job."""
     try:
         params = identity.canonical(request.params) if request else "null"
         tracked = identity.parameter_set(request.tracked) if request else identity.parameter_set(None)
@@ -62,10 +83,8 @@ def record_refusal(
         checked_name(experiment)
     except MitosisError:
         experiment = "refused"  # its own name cannot be a folder's
-    surroundings = environment.collect()
     trial_id = new_id()
-    folder = TrialFolder.locate(Path(verdict.root), experiment, trial_id)
-    spec = TrialSpec(
+    return TrialSpec(
         id=trial_id,
         experiment=experiment,
         module=request.module if request else "",
@@ -76,27 +95,15 @@ def record_refusal(
         param_set=tracked,
         seed=request.seed if request else 0,
         code=verdict.code,
-        environment=environment.digest(surroundings),
-        started_at=utc_now(),
-        folder=str(folder.path),
+        environment=surroundings,
+        started_at="",
+        folder=str(TrialFolder.locate(Path(verdict.root), experiment, trial_id).path),
         process=environment.host_process(),
-        overrides=overrides,
         sweep=verdict.sweep,
-        job=job,
         notes=verdict.notes,
         variables=verdict.variables,
         study=verdict.study,
     )
-    kind = "Refused" if isinstance(error, Refused) else type(error).__name__
-    outcome = Outcome(Status.FAILED, utc_now(), error=Failure(kind, str(error)))
-    with (
-        open_store(verdict.store) as store,
-        announced(Path(verdict.root), trial_id, folder, plain(spec.process)),
-    ):
-        environments.keep(Path(verdict.root), spec.environment, surroundings)
-        TrialFolder.create(Path(verdict.root), experiment, trial_id, plain(Trial(spec)))
-        store.start(spec, surroundings, replaces=claim.replaced(store, spec, verdict))
-        return closing.close(store, spec, outcome)
 
 
 def standing_jobs(verdict: Verdict, first: int, last: int) -> dict[int, Summary]:

@@ -261,7 +261,7 @@ def _execute(
             manner=forking.Manner(
                 fork=settings.kernel is Kernel.fork and forking.available(),
                 preload=tuple(settings.preload),
-                ahead=spec.sweep is not None,
+                ahead=spec.sweep is not None and not environment.of_one_job(),
             ),
             stream=stream,
             beat=functools.partial(_beat, verdict.store, spec.id),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mitosis import ends
 from mitosis.capture import code, environment
 from mitosis.folder import TrialFolder, unfinished, write_atomic
-from mitosis.trial import HostProcess, Outcome, Remark, Status, Trial, from_plain, shifted, utc_now
+from mitosis.trial import HostProcess, Remark, Status, Trial, from_plain, shifted, utc_now
 
 if TYPE_CHECKING:
     from mitosis.store.store import Store
@@ -100,21 +100,17 @@ def _close(store: Store, trial: Trial) -> Trial:
     folder = TrialFolder(trial.spec.folder)
     written = closing.guard_outcome(folder) if folder.path.is_dir() else None
     reason = "the launcher vanished before the experiment ended"
-    outcome = closing.decide(written, Status.LOST, reason) if not _final(written) else written
-    assert outcome is not None
-    if outcome is written:
-        finished = shifted(outcome.finished_at, -trial.spec.process.ahead)
-        outcome = dataclasses.replace(outcome, finished_at=finished)
+    if written is not None and written.status.final:
+        outcome, finished = written, shifted(written.finished_at, -trial.spec.process.ahead)
+    else:
+        outcome, finished = closing.decide(written, Status.LOST, reason), store.now()
+    outcome = dataclasses.replace(outcome, finished_at=finished)
     if not folder.path.is_dir():
         remark = Remark("folder_gone", "the trial's folder is not there", trial.spec.folder)
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
         store.finish(trial.id, outcome)
         return Trial(trial.spec, outcome)
     return closing.close(store, trial.spec, outcome)
-
-
-def _final(written: Outcome | None) -> bool:
-    return written is not None and written.status.final
 
 
 def leave_pointer(repository: Path, root: Path, url: str, project: str) -> Remark | None:

@@ -141,3 +141,9 @@ def test_the_command_measures_prints_and_writes(tmp_path: Path) -> None:
     assert document["machine"]["cores"] and "| the gate in a repository" in rendered.read_text()
     assert "input-first" in done.stdout
     assert list(tmp_path.glob("mitosis-bench-*")) == []
+
+
+def test_noise_meets_no_goal(tmp_path: Path) -> None:
+    """What costs less than nothing was not measured: the row is not met, whatever the ratio."""
+    result = measure(row([-2.0], [-4.0]), Place(tmp_path), pairs=1)
+    assert result.ratio == 0.5 and not result.met

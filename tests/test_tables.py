@@ -267,6 +267,24 @@ def test_watching_ends_with_an_interruption(filled: Path) -> None:
     assert process.wait() == 130 and "interrupted" in said
 
 
+def test_watching_waits_for_the_queue(filled: Path) -> None:
+    """A sweep of which the engine has begun nothing yet is shown beside running trials, and waited for."""
+    project = spec(1, filled).code.project
+    with Store.open(filled / "mitosis.db") as store:
+        store.begin_sweep("e" * 12, project, "-m", 4, store.now())
+        assert store.unbegun_sweep(project) == store.unbegun_sweep(None) == "e" * 12
+        assert store.unbegun_sweep("another") is None
+        (state,) = watch.sweeps_of(store, [], None, project)
+        assert watch.waits(state, named=False)
+        assert not watch.waits(replace(state, now="2099-01-01T00:00:00+00:00"), named=False)
+        assert watch.waits(replace(state, now="2099-01-01T00:00:00+00:00"), named=True)
+    process, terminal = on_terminal("ls", "--watch", "--all-projects", wide=120)
+    everything(terminal, until="4 waiting")
+    process.send_signal(signal.SIGINT)
+    everything(terminal)
+    assert process.wait() == 130
+
+
 def test_watching_ends_when_nothing_runs(capsys: pytest.CaptureFixture[str]) -> None:
     """It goes on between two trials of a sweep, and stops when no job runs or waits."""
     looks = iter([

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 import pyte
 import pytest
 
+from mitosis.cli.terminal import driver_cost
 from tests import project as project_of_tests
 from tests.project import Project
 from tests.record import cut_off
@@ -172,3 +174,11 @@ def test_a_terminal_without_movement_gets_plain_lines(project: Project, tmp_path
         assert seen.process.returncode == 2
         assert b"\x1b" not in seen.raw
         assert _with("3 of 3 done, 1 failed, 0 running")(end)
+
+
+def test_a_large_sweep_tells_what_it_cost_the_driver() -> None:
+    """CPU time a job and the most memory; a small one would only tell what starting costs."""
+    assert re.fullmatch(
+        r"driver: [\d.e+-]+ s of CPU time a job, \d+ MB of memory at most\n", driver_cost(100)
+    )
+    assert driver_cost(99) == ""

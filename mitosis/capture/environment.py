@@ -77,6 +77,11 @@ def host_process() -> HostProcess:
     )
 
 
+def of_one_job() -> bool:
+    """Whether this process was started for one job alone: submitit does so, on this machine and on SLURM."""
+    return "SUBMITIT_EXECUTOR" in os.environ
+
+
 def travelling() -> dict[str, str]:
     """The variables of this process that must hold in its workers as well: those that change numbers.
 

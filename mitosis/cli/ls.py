@@ -111,12 +111,12 @@ def _watch(store: Store | None, query: Query, names: Sequence[str] | None) -> in
 
         settle.settle(store, None)
         found = store.find(query)
-        states = watch.sweeps_of(store, found, query.sweep)
+        states = watch.sweeps_of(store, found, query.sweep, query.project)
         short = store.brief("sweep", [state.record.id for state in states])
         lines = _lines(store, found, names) if found else ["no trial yet"]
         lines += [watch.line(state, short[state.record.id]) for state in states]
         runs = any(t.status is Status.RUNNING for t in found) or any(s.running for s in states)
-        return watch.Look(lines, runs, any(s.waiting for s in states))
+        return watch.Look(lines, runs, any(watch.waits(s, query.sweep is not None) for s in states))
 
     watch.follow(look)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import sys
 import threading
 from collections.abc import Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 POLL_SECONDS = 1.0
+_MANY = 100  # jobs of a sweep, from which on it is told what they cost the driver
 
 
 class Terminal:
@@ -162,6 +164,9 @@ class _Progress:
         except StoreRefused:
             name = self._sweep.id
         size = self._sweep.size
+        done = sum(self._counts.values()) + self._skipped
+        if not self._sweep.resumed and (cost := driver_cost(done)):  # else other drivers had a part in it
+            self.write(cost)
         self.write(text.outcomes(self._sweep.id, name, self._counts, self._skipped, size) + "\n")
 
     def _watch(self) -> None:
@@ -186,6 +191,16 @@ class _Progress:
         elif done != before:
             total = f" of {self._sweep.size}" if self._sweep.size is not None else ""
             self.write(f"{done}{total} done, {failed} failed, {running} running\n")
+
+
+def driver_cost(jobs: int) -> str:
+    """What a sweep of so many jobs has cost the driver itself, as a line; nothing for a small one."""
+    if jobs < _MANY:
+        return ""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = (usage.ru_utime + usage.ru_stime) / jobs
+    memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return f"driver: {cpu:.2g} s of CPU time a job, {memory:.0f} MB of memory at most\n"
 
 
 def _as_left(line: str) -> str:

@@ -7,28 +7,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mitosis.errors import InternalError, JobTaken, StoreRefused, TrialNotFound, TrialRefused
 from mitosis.store import schema, variants
-from mitosis.store.rows import add_once, dumps, key_of, project_id, share
+from mitosis.store.rows import add_once, dumps, key_of, project_id, server_now, share
 from mitosis.trial import JSON, Attestation, FileRecord, ModuleRecord, Outcome, Status, TrialSpec, plain
 
 # what stands in tables of its own; the rest of the value is kept as JSON
 SPEC_ELSEWHERE = ("params", "param_set", "variants", "inputs", "tags")
 OUTCOME_ELSEWHERE = ("inputs", "outputs", "modules")
-
-
-def server_now(connection: Connection) -> int:
-    """Microseconds since 1970 by the clock of the store: the server's, or this machine's for a file."""
-    if connection.dialect.name == "postgresql":
-        return round(
-            connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one() * 10**6
-        )
-    from time import time_ns
-
-    return time_ns() // 1000
 
 
 def insert_trial(

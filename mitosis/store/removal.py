@@ -9,8 +9,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from mitosis.errors import TrialNotFound
 from mitosis.store import schema
-from mitosis.store.record import server_now
-from mitosis.store.rows import add_once, dumps
+from mitosis.store.rows import add_once, dumps, server_now
 from mitosis.trial import Remark
 
 

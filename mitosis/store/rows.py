@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, func, select
 
 from mitosis.errors import InternalError
 from mitosis.store import schema
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
 Row = Mapping[str, Any]
+
+
+def server_now(connection: Connection) -> int:
+    """Microseconds since 1970 by the clock of the store: the server's, or this machine's for a file."""
+    if connection.dialect.name == "postgresql":
+        return round(
+            connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one() * 10**6
+        )
+    return time_ns() // 1000
 
 
 def dumps(value: JSON) -> str:

@@ -19,7 +19,7 @@ from mitosis.store.address import Address, display_url, password_in, read
 from mitosis.store.afterwards import Afterwards
 from mitosis.store.connect import Presence, make_engine, transaction
 from mitosis.store.digests import DigestCache
-from mitosis.store.rows import project_id
+from mitosis.store.rows import project_id, server_now
 from mitosis.store.values import Group, Query, SweepRecord, SweepState, VariantUse
 from mitosis.trial import (
     JSON,
@@ -195,7 +195,7 @@ class Store(Afterwards):
         table = schema.trials
         with self._transaction(write=True) as connection:
             alive = (table.c.id == trial) & (table.c.status == Status.RUNNING.value)
-            beat = update(table).where(alive).values(heartbeat=record.server_now(connection))
+            beat = update(table).where(alive).values(heartbeat=server_now(connection))
             return connection.execute(beat).rowcount == 1
 
     def label(
@@ -215,14 +215,14 @@ class Store(Afterwards):
         if self._address.path is not None:
             return utc_now()
         with self._transaction() as connection:
-            return schema.iso(record.server_now(connection))
+            return schema.iso(server_now(connection))
 
     def ahead(self) -> float:
         """Seconds by which this machine's clock is ahead of the store's; 0 for a file."""
         if self._address.path is not None:
             return 0.0
         with self._transaction() as connection:
-            return round(time() - record.server_now(connection) / 1e6, 3)
+            return round(time() - server_now(connection) / 1e6, 3)
 
     def standing(self, sweep: str, first: int, last: int) -> dict[int, Summary]:
         """By number, the trials that stand for the jobs `first` to `last` of the sweep."""
@@ -237,7 +237,7 @@ class Store(Afterwards):
     def silences(self) -> dict[str, float]:
         """By id, the seconds since each running trial was last heard of, by the clock of the store."""
         with self._transaction() as connection:
-            return query.silences(connection, record.server_now(connection))
+            return query.silences(connection, server_now(connection))
 
     def get(self, name: str, project: str | None = None) -> Trial:
         """The trial that `name` means: a unique prefix of its id, or @1 for the latest of `project`.
@@ -313,6 +313,11 @@ class Store(Afterwards):
         """The sweep whose id begins with `name`; None, or TrialNotFound where there is more than one."""
         with self._transaction() as connection:
             return sweeps.named(connection, name)
+
+    def unbegun_sweep(self, project: str | None) -> str | None:
+        """The id of the newest sweep of the project where none of its jobs has begun yet, else None."""
+        with self._transaction() as connection:
+            return sweeps.unbegun(connection, project)
 
     def sweep_state(self, sweep: str, hosts: bool = False) -> SweepState | None:
         """How the sweep with that id stands, with its hosts on demand; None where it is not known."""

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, func, select
 
 from mitosis.errors import TrialNotFound
 from mitosis.store import query, schema
-from mitosis.store.load import is_hex, prefix
+from mitosis.store.load import is_hex, prefix, project_of
+from mitosis.store.rows import server_now
 from mitosis.store.values import SweepRecord, SweepState
 
 _NAMED = 10
@@ -27,6 +28,17 @@ def named(connection: Connection, name: str) -> SweepRecord | None:
         what = f"{name} is the beginning of more than one id of a sweep: {', '.join(found)}"
         raise TrialNotFound(what, "give more digits of the one you mean")
     return query.sweep(connection, name if name in found else found[0]) if found else None
+
+
+def unbegun(connection: Connection, project: str | None) -> str | None:
+    """The id of the newest sweep of the project where none of its jobs has begun yet; None where one has."""
+    table = schema.sweeps.c
+    newest = select(table.id).order_by(table.started.desc()).limit(1)
+    if project is not None:
+        newest = newest.where(table.project == project_of(project))
+    found = connection.execute(newest).scalar()
+    claimed = select(schema.claims.c.sweep).where(schema.claims.c.sweep == found).limit(1)
+    return found if connection.execute(claimed).first() is None else None
 
 
 def state(connection: Connection, sweep: str, hosts: bool) -> SweepState | None:
@@ -49,4 +61,5 @@ def state(connection: Connection, sweep: str, hosts: bool) -> SweepState | None:
     texts = connection.execute(specs).scalars() if hosts else ()
     names = {json.loads(text)["process"]["host"] for text in texts}
     began, latest = (None if at is None else schema.iso(at) for at in (first, last))
-    return SweepState(record, counts, skipped, began, latest, tuple(sorted(names)))
+    now = schema.iso(server_now(connection))
+    return SweepState(record, counts, skipped, began, latest, now, tuple(sorted(names)))

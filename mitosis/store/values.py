@@ -58,6 +58,7 @@ class SweepState:
     stood_for: int  # jobs for which an earlier trial stands
     began: str | None  # start of the first trial, ISO 8601, UTC
     latest: str | None  # start of the latest
+    now: str  # when this was read, by the clock that the other two are by
     hosts: tuple[str, ...]  # only where they were asked for
 
     @property

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from mitosis.errors import InternalError, VariantRedefined
 from mitosis.store import schema
-from mitosis.store.rows import add_once
+from mitosis.store.rows import add_once, server_now
 from mitosis.store.values import VariantUse
-from mitosis.trial import Variant, utc_now
+from mitosis.trial import Variant
 
 _TRIES = 100  # each one lost means that another process filed a version meanwhile
 _SHOWN = 5  # differences in a message
@@ -59,7 +59,7 @@ def file(
     Raises VariantRedefined as `check` does; here the lock is closed, whoever checked before. With
     `redefine` None nothing is refused: a trial of the past is brought in with what it used.
     """
-    now = schema.micros(utc_now())
+    now = server_now(connection)
     # one order for all, so that two transactions never wait for each other
     order = sorted(range(len(variants)), key=lambda index: variants[index].name)
     filed = {index: _file(connection, project, experiment, variants[index], redefine, now) for index in order}

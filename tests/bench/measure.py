@@ -97,8 +97,12 @@ class Result:
 
     @property
     def met(self) -> bool:
-        """Is the goal, or the ratio that is accepted instead, reached."""
-        return self.ratio <= (self.row.accepted or self.row.goal)
+        """Is the goal, or the ratio that is accepted instead, reached.
+
+        Not where a difference between a long and a short run drowned in noise, and came out below zero.
+        """
+        positive = all(cost.value > 0 for pair in self.pairs for cost in (pair.ours, pair.theirs))
+        return positive and self.ratio <= (self.row.accepted or self.row.goal)
 
     def document(self) -> dict[str, object]:
         """The result as JSON; what a measurement cost is `{value, cpu}`."""

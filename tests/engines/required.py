@@ -1,6 +1,6 @@
 """What is missing skips its tests; where MITOSIS_CI names it, they fail.
 
-MITOSIS_CI lists engines and plugins: postgresql, slurm, ray, joblib, submitit, optuna.
+MITOSIS_CI lists engines, plugins and tools: postgresql, slurm, ray, joblib, submitit, optuna, faketime.
 """
 
 from __future__ import annotations

@@ -139,28 +139,29 @@ def _on_every_node(found: list[dict[str, Any]], where: Zoo) -> None:
         assert engines == [{}] * 12
 
 
-@pytest.mark.parametrize("shared", LAUNCHERS, indirect=True)
-def test_a_killed_driver_is_followed_by_the_same_command(shared: Zoo) -> None:
+@pytest.mark.parametrize("anywhere", EVERYWHERE, indirect=True, ids="-".join)
+def test_a_killed_driver_is_followed_by_the_same_command(anywhere: Zoo) -> None:
     """After SIGKILL in the middle, the same command runs what is missing, and only that; exit 0."""
     jobs = ("params=fine,slow", "seed=0,1")
-    process = shared.start(*jobs)
-    shared.begun("slow", 0)
+    process = anywhere.start(*jobs)
+    anywhere.begun("slow", 0)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()  # its output stays open: workers of joblib outlive it
-    before = {t["id"] for t in shared.trials() if t["status"] == "succeeded"}
-    shared.go()
-    done = shared.sweep(*jobs, MISSING)
+    before = {t["id"] for t in anywhere.trials() if t["status"] == "succeeded"}
+    anywhere.go()
+    done = anywhere.sweep(*jobs, MISSING)
     assert done.returncode == 0, done.stdout + done.stderr
     until(
-        lambda: all(t["status"] != "running" for t in shared.trials()), "the end of what outlived the driver"
+        lambda: all(t["status"] != "running" for t in anywhere.trials()),
+        "the end of what outlived the driver",
     )
-    found = shared.trials()
+    found = anywhere.trials()
     succeeded = {(t["variant"], t["seed"]) for t in found if t["status"] == "succeeded"}
     assert succeeded == set(itertools.product(("fine", "slow"), (0, 1)))
     again = {(t["variant"], t["seed"]) for t in found if t["id"] not in before and t["status"] == "succeeded"}
     assert not again & {(t["variant"], t["seed"]) for t in found if t["id"] in before} - _outlived(found)
     zoo.close(process)
-    claimed = Counter((t["sweep"], t["job"]) for t in shared.whole() if t["status"] != "lost")
+    claimed = Counter((t["sweep"], t["job"]) for t in anywhere.whole() if t["status"] != "lost")
     assert set(claimed.values()) == {1}
 
 
@@ -173,22 +174,24 @@ def _outlived(found: list[dict[str, Any]]) -> set[tuple[str, int]]:
     }
 
 
-@pytest.mark.parametrize("shared", WORKERS, indirect=True)
-def test_a_killed_worker_costs_its_own_job(shared: Zoo) -> None:
+@pytest.mark.parametrize("anywhere", [e for e in EVERYWHERE if e[0] in WORKERS], indirect=True, ids="-".join)
+def test_a_killed_worker_costs_its_own_job(anywhere: Zoo) -> None:
     """Its trial is lost, what never began and the later batch run all the same; exit 2, nothing hangs."""
-    process = shared.start("params=slow,fine", "seed=0,1,2", "hydra.sweeper.max_batch_size=3")
-    shared.begun("slow", 0)
-    os.kill(shared.process_of("slow", 0)["pid"], signal.SIGKILL)
-    shared.go()
+    process = anywhere.start("params=slow,fine", "seed=0,1,2", "hydra.sweeper.max_batch_size=3")
+    anywhere.begun("slow", 0)
+    os.kill(anywhere.process_of("slow", 0)["pid"], signal.SIGKILL)
+    anywhere.go()
     done = ended(process)
-    found = {(t["variant"], t["seed"]): t["status"] for t in shared.trials()}
+    found = {(t["variant"], t["seed"]): t["status"] for t in anywhere.trials()}
     assert done.returncode == 2, done.stdout + done.stderr
     assert found[("slow", 0)] == "lost", done.stdout + done.stderr
-    assert len(found) == len(shared.trials()) == 6, done.stdout + done.stderr
+    assert len(found) == len(anywhere.trials()) == 6, done.stdout + done.stderr
     assert {found[("fine", seed)] for seed in (0, 1, 2)} == {"succeeded"}
     others = {found[("slow", seed)] for seed in (1, 2)}
     # joblib ends all its workers with one of them: what they ran is lost with it, what waited is not
-    assert others <= ({"succeeded", "lost"} if "hydra/launcher=joblib" in shared.launcher else {"succeeded"})
+    assert others <= (
+        {"succeeded", "lost"} if "hydra/launcher=joblib" in anywhere.launcher else {"succeeded"}
+    )
 
 
 @pytest.mark.parametrize("shared", ["submitit_slurm"], indirect=True)
