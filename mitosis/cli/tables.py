@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shlex
 import shutil
 import sys
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
+
+import click
 
 from mitosis.trial import Status
 
@@ -68,8 +71,6 @@ def paged() -> Iterator[None]:
             real.write(text)
             real.flush()
         else:
-            import click
-
             click.echo_via_pager(text, color=True)
 
 
@@ -81,10 +82,21 @@ class _Screen(io.StringIO):
         return True
 
 
-def hint(command: str, before: str = "") -> None:
-    """The next useful command, after an answer; beside the data where that goes into a pipe."""
+def hint(command: str, before: str = "", after: str = "") -> None:
+    """The next useful command, after an answer; beside the data where that goes into a pipe.
+
+    Where this one was told its store, the next one is too: without it, it would look elsewhere.
+    """
+    context = click.get_current_context(silent=True)
+    url = context.params.get("url") if context is not None else None
+    if url and command.startswith("mitosis ") and command != "mitosis --help":
+        from mitosis.store import address
+
+        shown = address.display_url(url) if address.password_in(url) else url
+        command += f" --store {shlex.quote(shown)}"
     sys.stdout.flush()
-    print(f"{before}next: {command}", file=sys.stdout if sys.stdout.isatty() else sys.stderr, flush=True)
+    out = sys.stdout if sys.stdout.isatty() else sys.stderr
+    print(f"{before}next: {command}{after}", file=out, flush=True)
 
 
 def plain(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str] = ()) -> list[str]:
