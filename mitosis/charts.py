@@ -22,6 +22,7 @@ _LINE_POINTS = 2000  # of one logged series
 _SPEC = re.compile(r"^ *const spec = .*$", re.MULTILINE)
 _SIZE = {"width": 520, "height": 320}
 _INK = "#4c78a8"  # where nothing is told apart by its colour
+_DOTS = 1000  # at most, beside intervals that are of all trials
 _BESIDE = 11  # pixels from an interval to the dots of its trials, which it would hide
 _LOG = 50  # an axis whose largest number is so many times its smallest is logarithmic
 
@@ -52,7 +53,9 @@ def of_metric(experiment: str, trials: Sequence[Summary], wanted: Wanted) -> alt
     along = " and ".join(n for n in (wanted.x, wanted.y) if n) or _along(wanted)
     title = f"{experiment}: {wanted.metric}" + (f" by {along}" if along else "")
     what = "each trial" if kind == "scatter" else "mean" if kind == "heat" else "mean and 95 % interval"
-    return _finished(draw(numbers, wanted), title, f"{what}, {len(numbers)} trials")
+    few = _thinning(len(numbers)) if kind == "points" else 1
+    dots = f", one of every {few} as a dot" if few > 1 else ""
+    return _finished(draw(numbers, wanted), title, f"{what}, {len(numbers)} trials{dots}")
 
 
 def chosen_kind(trials: Sequence[Summary], wanted: Wanted) -> str:
@@ -111,7 +114,8 @@ def _points(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
     split = {"xOffset": alt.XOffset("group:N")} if wanted.x and wanted.by else {}
     colour = _colour(rows, wanted)
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, **colour, **split)
-    dots = alt.Chart(alt.Data(values=_each(numbers, wanted))).encode(x=x, **colour, **split)
+    each = _each(numbers, wanted)  # in the order of their places: every place keeps its share
+    dots = alt.Chart(alt.Data(values=each[:: _thinning(len(each))])).encode(x=x, **colour, **split)
     return (
         dots.mark_circle(opacity=0.5, size=34, xOffset=_BESIDE).encode(
             y="value:Q", tooltip=["trial:N", "value:Q"]
@@ -119,6 +123,11 @@ def _points(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
         + base.mark_rule(strokeWidth=2, color=_INK).encode(y=alt.Y("low:Q", title=wanted.metric), y2="high:Q")
         + base.mark_point(filled=True, opacity=1, size=90).encode(y=y, tooltip=_tips(wanted))
     )
+
+
+def _thinning(trials: int) -> int:
+    """Of how many trials one is drawn as a dot: thousands are a blot, and cost as much to draw as to read."""
+    return -(-trials // _DOTS)
 
 
 def _bars(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
