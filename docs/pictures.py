@@ -58,12 +58,13 @@ def main() -> None:
             page = scratch / f"{name}.html"
             shown = f"$ mitosis {' '.join(words)}\n{printed.rstrip()}"
             page.write_text(terminal(shown), encoding="utf-8")
-            draw(browser, page, PICTURES / f"{name}.png", (1000, 64 + 21 * len(shown.split("\n"))))
+            size = (1000, 64 + 21 * len(shown.split("\n")))
+            draw(browser, page, PICTURES / f"{name}.png", size, scale=2)
         mitosis(
             clone, "plot", "main", "--experiment", "digits", "--by", "model", "-o", str(PICTURES / "plot.png")
         )
         report = json.loads(mitosis(clone, "ls", "--json", "--limit", "1"))[0]["html"]
-        draw(browser, Path(report), PICTURES / "report.png", (1060, 1500))
+        draw(browser, Path(report), PICTURES / "report.png", (1060, 1388))
 
 
 def mitosis(clone: Path, *words: str, colours: bool = False) -> str:
@@ -102,15 +103,15 @@ def terminal(text: str) -> str:
         return console.export_html(theme=theme, inline_styles=True, code_format=TERMINAL)
 
 
-def draw(browser: str, page: Path, picture: Path, size: tuple[int, int]) -> None:
-    """Let the browser draw the top of `page` into `picture`, `size` wide and high, two pixels for each."""
+def draw(browser: str, page: Path, picture: Path, size: tuple[int, int], scale: int = 1) -> None:
+    """Let the browser draw the top of `page` into `picture`, `size` wide and high, times `scale`."""
     from PIL import Image
 
     picture.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mitosis-browser-") as profile:
         raw = Path(profile, "raw.png")
         words = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={profile}",
-                 "--force-device-scale-factor=2", f"--window-size={size[0]},{size[1]}",
+                 f"--force-device-scale-factor={scale}", f"--window-size={size[0]},{size[1]}",
                  f"--screenshot={raw}", page.as_uri()]  # fmt: skip
         subprocess.run([browser, *words], check=True, capture_output=True, timeout=300)
         Image.open(raw).convert("RGB").quantize(256).save(picture, optimize=True)

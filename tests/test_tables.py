@@ -256,6 +256,17 @@ def test_a_terminal_shows_the_parameters_it_has_room_for(filled: Path) -> None:
     assert said[1] == "next: mitosis ls --watch"
 
 
+def test_a_narrow_terminal_cuts_no_id_and_no_number(filled: Path) -> None:
+    """Whole columns give way, then the ends of words."""
+    process, terminal = on_terminal("ls", "--limit", "2", wide=34)
+    heads, *lines = (line.split() for line in everything(terminal).splitlines())
+    assert process.wait() == 0 and [heads[0], heads[-1]] == ["id", "main"]
+    assert [line[0] for line in lines[:2]] == ["6666666", "5555555"] and lines[1][-1] == "1.33333"
+    process, terminal = on_terminal("ls", "--limit", "2", wide=80)
+    heads = everything(terminal).splitlines()[0].split()
+    assert process.wait() == 0 and heads[:3] == ["id", "experiment", "variant"] and "started" not in heads
+
+
 def test_watching_ends_with_an_interruption(filled: Path) -> None:
     """While a trial runs the table stays; ^C ends it with 130."""
     with Store.open(filled / "mitosis.db") as store:
@@ -525,6 +536,11 @@ LINES = {
     "mitosis resume 5": "5eed000",
     "mitosis tag 1111111 +x 22": "2222222",
     "mitosis ls --status failed --exp": "--experiment",
+    "mitosis plot lo": "loss",
+    "mitosis compare --by params.d": "params.dt",
+    "mitosis compare --by status,para": "status,param_set status,params status,params.dt"
+    " status,params.model.kernel status,params.n",
+    "mitosis report 11 sl": "slow",
     "mitosis nothing here": "",
 }
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _ALIASES = {"took": "seconds", "started": "started_at"}
 _FIXED = ("id", "", "experiment", "variant", "seed", "status", "main", "took", "commit", "started")
+_LESS = ("started", "commit", "took", "experiment")  # left out where a terminal is narrow, in this order
 _RIGHT = {"seed", "main", "took", "seconds", "cpu_seconds", "job", "taints"}
 _DIGESTS = ("id", "commit", "sweep", "param_set")
 _FORMATS = ("as_json", "as_csv", "parquet", "watch")
@@ -118,6 +119,11 @@ def _lines(store: Store | None, found: Sequence[Summary], names: Sequence[str] |
     short = {kind: store.brief(kind, [d for t in found if (d := getattr(t, kind))]) for kind in used}
     columns = {name: [_cell(trial, name, short) for trial in found] for name in shown}
     if names is None:
+        if not any(columns[""]):  # nothing is marked
+            del columns[""]
+        for name in _LESS:  # rather than to cut what is left
+            if _room(columns) < 0:
+                del columns[name]
         columns = _with_parameters(found, columns)
     rows = list(zip(*columns.values(), strict=True))
     right = {n for n in columns if n in _RIGHT or n.startswith("metrics.")}
@@ -132,10 +138,9 @@ def _with_parameters(
     found: Sequence[Summary], columns: dict[str, list[tables.Cell]]
 ) -> dict[str, list[tables.Cell]]:
     """The columns, and after the seed those parameters that differ and for which the terminal has room."""
-    wide = tables.wide()
-    if wide is None:
+    if tables.wide() is None:
         return columns
-    room = wide - sum(_width(name, cells) + 2 for name, cells in columns.items())
+    room = _room(columns) - 2
     added = {}
     for name in frame.differing(found):
         read = frame.reader(name)
@@ -147,6 +152,12 @@ def _with_parameters(
     before = list(columns).index("seed") + 1
     items = list(columns.items())
     return dict([*items[:before], *added.items(), *items[before:]])
+
+
+def _room(columns: dict[str, list[tables.Cell]]) -> int:
+    """How many columns of the terminal are left beside these; 0 where there is none."""
+    wide = tables.wide()
+    return 0 if wide is None else wide + 2 - sum(_width(name, cells) + 2 for name, cells in columns.items())
 
 
 def _width(name: str, cells: Sequence[tables.Cell]) -> int:
