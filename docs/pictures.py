@@ -56,18 +56,22 @@ def main() -> None:
         for name, words in COMMANDS.items():
             printed = mitosis(clone, *words, colours=True)
             page = scratch / f"{name}.html"
-            page.write_text(terminal(f"$ mitosis {' '.join(words)}\n{printed}"), encoding="utf-8")
-            lines = printed.count("\n") + 1
-            draw(browser, page, PICTURES / f"{name}.png", (1000, 64 + 21 * lines))
+            shown = f"$ mitosis {' '.join(words)}\n{printed.rstrip()}"
+            page.write_text(terminal(shown), encoding="utf-8")
+            size = (1000, 64 + 21 * len(shown.split("\n")))
+            draw(browser, page, PICTURES / f"{name}.png", size, scale=2)
         mitosis(
             clone, "plot", "main", "--experiment", "digits", "--by", "model", "-o", str(PICTURES / "plot.png")
         )
         report = json.loads(mitosis(clone, "ls", "--json", "--limit", "1"))[0]["html"]
-        draw(browser, Path(report), PICTURES / "report.png", (1060, 1300))
+        draw(browser, Path(report), PICTURES / "report.png", (1060, 1388))
 
 
 def mitosis(clone: Path, *words: str, colours: bool = False) -> str:
-    """What the command prints, run from the clone; a trial that fails is one of the pictures."""
+    """What the command prints, run from the clone; a trial that fails is one of the pictures.
+
+    With `colours` it is all that a terminal shows: the next command, too, which goes to stderr in a pipe.
+    """
     env = {k: v for k, v in os.environ.items() if k not in ("MITOSIS_STORE", "NO_COLOR", "FORCE_COLOR")}
     if colours:
         env["FORCE_COLOR"] = "1"
@@ -81,7 +85,7 @@ def mitosis(clone: Path, *words: str, colours: bool = False) -> str:
     )
     if done.returncode not in (0, 2):
         sys.exit(f"mitosis {' '.join(words)}: exit code {done.returncode}\n{done.stderr}")
-    return done.stdout
+    return done.stdout + done.stderr * colours
 
 
 def terminal(text: str) -> str:
@@ -99,15 +103,16 @@ def terminal(text: str) -> str:
         return console.export_html(theme=theme, inline_styles=True, code_format=TERMINAL)
 
 
-def draw(browser: str, page: Path, picture: Path, size: tuple[int, int]) -> None:
-    """Let the browser draw the top of `page` into `picture`, `size` pixels wide and high."""
+def draw(browser: str, page: Path, picture: Path, size: tuple[int, int], scale: int = 1) -> None:
+    """Let the browser draw the top of `page` into `picture`, `size` wide and high, times `scale`."""
     from PIL import Image
 
     picture.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mitosis-browser-") as profile:
         raw = Path(profile, "raw.png")
         words = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={profile}",
-                 f"--window-size={size[0]},{size[1]}", f"--screenshot={raw}", page.as_uri()]  # fmt: skip
+                 f"--force-device-scale-factor={scale}", f"--window-size={size[0]},{size[1]}",
+                 f"--screenshot={raw}", page.as_uri()]  # fmt: skip
         subprocess.run([browser, *words], check=True, capture_output=True, timeout=300)
         Image.open(raw).convert("RGB").quantize(256).save(picture, optimize=True)
     print(f"{picture.relative_to(REPOSITORY)}: {picture.stat().st_size / 1000:.0f} kB")

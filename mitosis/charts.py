@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mitosis import compare, groups, identity
@@ -22,6 +22,8 @@ _LINE_POINTS = 2000  # of one logged series
 _SPEC = re.compile(r"^ *const spec = .*$", re.MULTILINE)
 _SIZE = {"width": 520, "height": 320}
 _INK = "#4c78a8"  # where nothing is told apart by its colour
+_DOTS = 1000  # at most, beside intervals that are of all trials
+_BESIDE = 11  # pixels from an interval to the dots of its trials, which it would hide
 _LOG = 50  # an axis whose largest number is so many times its smallest is logarithmic
 
 
@@ -48,10 +50,12 @@ def of_metric(experiment: str, trials: Sequence[Summary], wanted: Wanted) -> alt
     kind = wanted.kind or chosen_kind([t for t, _ in numbers], wanted)
     _check(kind, wanted)
     draw = {"heat": _heat, "scatter": _scatter, "line": _line, "points": _points, "bars": _bars}[kind]
-    along = " and ".join(n for n in (wanted.x, wanted.y) if n)
+    along = " and ".join(n for n in (wanted.x, wanted.y) if n) or _along(wanted)
     title = f"{experiment}: {wanted.metric}" + (f" by {along}" if along else "")
     what = "each trial" if kind == "scatter" else "mean" if kind == "heat" else "mean and 95 % interval"
-    return _finished(draw(numbers, wanted), title, f"{what}, {len(numbers)} trials")
+    few = _thinning(len(numbers)) if kind == "points" else 1
+    dots = f", one of every {few} as a dot" if few > 1 else ""
+    return _finished(draw(numbers, wanted), title, f"{what}, {len(numbers)} trials{dots}")
 
 
 def chosen_kind(trials: Sequence[Summary], wanted: Wanted) -> str:
@@ -100,7 +104,7 @@ def _line(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
 
 
 def _points(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
-    """Means with their intervals, and every trial as a faint dot: the axis need not begin at 0."""
+    """Means with their intervals, and beside them every trial as a dot: the axis need not begin at 0."""
     import altair as alt
 
     rows = _statistics(numbers, wanted)
@@ -110,12 +114,20 @@ def _points(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
     split = {"xOffset": alt.XOffset("group:N")} if wanted.x and wanted.by else {}
     colour = _colour(rows, wanted)
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, **colour, **split)
-    dots = alt.Chart(alt.Data(values=_each(numbers, wanted))).encode(x=x, **colour, **split)
+    each = _each(numbers, wanted)  # in the order of their places: every place keeps its share
+    dots = alt.Chart(alt.Data(values=each[:: _thinning(len(each))])).encode(x=x, **colour, **split)
     return (
-        dots.mark_circle(opacity=0.35, size=28).encode(y="value:Q", tooltip=["trial:N", "value:Q"])
+        dots.mark_circle(opacity=0.5, size=34, xOffset=_BESIDE).encode(
+            y="value:Q", tooltip=["trial:N", "value:Q"]
+        )
         + base.mark_rule(strokeWidth=2, color=_INK).encode(y=alt.Y("low:Q", title=wanted.metric), y2="high:Q")
         + base.mark_point(filled=True, opacity=1, size=90).encode(y=y, tooltip=_tips(wanted))
     )
+
+
+def _thinning(trials: int) -> int:
+    """Of how many trials one is drawn as a dot: thousands are a blot, and cost as much to draw as to read."""
+    return -(-trials // _DOTS)
 
 
 def _bars(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
@@ -213,7 +225,7 @@ def _statistics(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> lis
         rows.append(
             {
                 "x": group.key[0] if wanted.x and _is_number(group.key[0]) else None,
-                "place": _shown(group.key[0]) if wanted.x else group.label,
+                "place": _place(group, wanted),
                 "group": _label(key, wanted) if split or not wanted.x else "",
                 "mean": s.mean,
                 "low": s.mean if s.ci_low is None else s.ci_low,
@@ -226,7 +238,9 @@ def _statistics(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> lis
 
 def _each(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> list[dict[str, JSON]]:
     """A row for each trial."""
-    labels = {t.id: g.label for g in compare.grouped(numbers, wanted.by or ("variant",)) for t in g.trials}
+    found = compare.grouped(numbers, wanted.by or ("variant",))
+    labels = {t.id: g.label for g in found for t in g.trials}
+    places = {t.id: _place(g, replace(wanted, x="")) for g in found for t in g.trials}
     rows = []
     for trial, value in numbers:
         x = groups.value_of(trial, wanted.x) if wanted.x else None
@@ -234,13 +248,20 @@ def _each(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> list[dict
         rows.append(
             {
                 "x": x if _is_number(x) else None,
-                "place": _shown(x) if wanted.x else labels[trial.id],
+                "place": _shown(x) if wanted.x else places[trial.id],
                 "group": _label(key, wanted) if wanted.by else labels[trial.id],
                 "value": value,
                 "trial": trial.id,
             }
         )
     return sorted(rows, key=lambda row: (groups.order(row["x"]), str(row["place"])))
+
+
+def _place(group: compare.Group, wanted: Wanted) -> str:
+    """What stands below the axis: the value alone where the axis' title is its name."""
+    if wanted.x:
+        return _shown(group.key[0])
+    return group.label.removeprefix(f"{wanted.by[0]}=") if len(wanted.by) == 1 else group.label
 
 
 def _label(key: Sequence[JSON], wanted: Wanted) -> str:

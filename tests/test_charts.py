@@ -41,6 +41,19 @@ def rows_of(chart: Any) -> list[dict[str, Any]]:
     return next((t for t in tables if "mean" in t[0]), tables[0])
 
 
+def test_many_trials_are_dots_no_more_than_a_thousand() -> None:
+    """Each place keeps its share, the intervals are of all, and the subtitle says so; values stand alone."""
+    many = [
+        summary(n, "ab"[n % 2], main=float(n), seed=n, params="{}", param_set=str(n % 2)) for n in range(2400)
+    ]
+    spec = charts.of_metric("toy", many, charts.Wanted(by=("params",))).to_dict()
+    dots, intervals = (layer["data"]["values"] for layer in spec["layer"][:2])
+    assert len(dots) == 800 and [sum(row["place"] == place for row in dots) for place in "ab"] == [400, 400]
+    assert [(row["place"], row["n"]) for row in intervals] == [("a", 1200), ("b", 1200)]
+    assert spec["title"]["subtitle"].endswith("2400 trials, one of every 3 as a dot")
+    assert spec["title"]["text"] == "toy: main by params"
+
+
 @pytest.mark.parametrize(
     ("wanted", "kind"),
     [

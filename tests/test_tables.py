@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import mitosis
 from mitosis import frame, telling
 from mitosis.capture import environment
 from mitosis.cli import complete, tables, watch
-from mitosis.cli.main import main
+from mitosis.cli.main import COMMANDS, main
 from mitosis.errors import ResultRefused, SelectionRefused, TrialNotFound
 from mitosis.folder import TrialFolder
 from mitosis.store import Query, Store
@@ -255,6 +256,17 @@ def test_a_terminal_shows_the_parameters_it_has_room_for(filled: Path) -> None:
     assert said[1] == "next: mitosis ls --watch"
 
 
+def test_a_narrow_terminal_cuts_no_id_and_no_number(filled: Path) -> None:
+    """Whole columns give way, then the ends of words."""
+    process, terminal = on_terminal("ls", "--limit", "2", wide=34)
+    heads, *lines = (line.split() for line in everything(terminal).splitlines())
+    assert process.wait() == 0 and [heads[0], heads[-1]] == ["id", "main"]
+    assert [line[0] for line in lines[:2]] == ["6666666", "5555555"] and lines[1][-1] == "1.33333"
+    process, terminal = on_terminal("ls", "--limit", "2", wide=80)
+    heads = everything(terminal).splitlines()[0].split()
+    assert process.wait() == 0 and heads[:3] == ["id", "experiment", "variant"] and "started" not in heads
+
+
 def test_watching_ends_with_an_interruption(filled: Path) -> None:
     """While a trial runs the table stays; ^C ends it with 130."""
     with Store.open(filled / "mitosis.db") as store:
@@ -461,6 +473,73 @@ def test_reading_imports_neither_hydra_nor_jupyter(filled: Path) -> None:
     assert done.stdout == "6\n"
 
 
+# -- the next command, and other forms of a table ----------------------------------------------------
+
+
+ANSWERS = (
+    *("ls", "ls --seed 99", "ls --variant nosuch", "ls --group-by status", "show 2222222", "show 5eed"),
+    *("compare", "compare --experiment nosuch", "variants", "check", "diff 1111111 3333333", "gc"),
+    *("diff fast slow", "tag 1111111 +good", "rm 2222222", "rm 2222222 --yes", "plot main -o p.png"),
+    *("report 1111111 3333333 -o r.html", "init walk"),
+)
+
+
+@pytest.mark.parametrize("line", ANSWERS)
+def test_an_answer_ends_with_the_next_command(
+    filled: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    """On stderr where stdout is no terminal; where a store was named, the next command names it too."""
+    named = [] if line.startswith("init") else ["--store", str(filled / "mitosis.db")]
+    assert main([*line.split(), *named]) == 0
+    said = capsys.readouterr()
+    last = said.err.splitlines()[-1]
+    assert "next: " in last and "next:" not in said.out
+    lost = named and "mitosis --help" not in last and f"--store {filled / 'mitosis.db'}" not in last
+    assert not lost, last
+
+
+def test_every_command_knows_a_next_one() -> None:
+    """Each module of a command gives the hint; `resume` ends as the sweep does that it goes on with."""
+    for name in set(COMMANDS) - {"resume"}:
+        source = Path(str(import_module(f"mitosis.cli.{name}").__file__)).read_text()
+        assert "tables.hint(" in source, name
+
+
+def test_every_table_goes_to_other_programs(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`compare`, `variants` and series as CSV and Parquet: the rows and names of the JSON, whole digests."""
+    groups = json.loads(told(capsys, "compare", "--json"))["groups"]
+    table = csv.DictReader(
+        io.StringIO(told(capsys, "compare", "--metric", "main", "--metric", "loss", "--csv"))
+    )
+    read = [row for row in table if row["metric"] == "main"]
+    assert [(row["variant"], int(row["n"]), float(row["mean"])) for row in read] == [
+        (group["variant"], group["n"], group["mean"]) for group in groups
+    ]
+    known = json.loads(told(capsys, "variants", "--json"))
+    told(capsys, "variants", "--parquet", "v.parquet")
+    assert list(pandas.read_parquet("v.parquet")["digest"]) == [use["digest"] for use in known] != []
+    folder = filled / "lorenz" / "222222222222" / "series"
+    folder.mkdir()
+    (folder / "log.jsonl").write_text(
+        '{"step": 0, "values": {"loss": 0.5}}\n{"step": 1, "values": {"loss": 0.25}}\n'
+    )
+    points = told(capsys, "show", "--series", "2222222", "--csv").splitlines()
+    assert points == ["trial,series,step,value", "222222222222,loss,0,0.5", "222222222222,loss,1,0.25"]
+    assert main(["show", "2222222", "--csv"]) == main(["compare", "--csv", "--json"]) == 1
+    assert "add --series" in capsys.readouterr().err
+
+
+def test_a_name_that_no_trial_has_is_told(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing matches, the experiments, variants and tags there are are named."""
+    assert main(["compare", "--variant", "fats"]) == main(["ls", "--variant", "slow", "--seed", "99"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "note: no variant 'fats' among the latest trials; there are: slow, fast",
+        "next: mitosis ls",
+        "next: mitosis ls",
+    ]
+
+
 # -- completion --------------------------------------------------------------------------------------
 
 
@@ -475,6 +554,11 @@ LINES = {
     "mitosis resume 5": "5eed000",
     "mitosis tag 1111111 +x 22": "2222222",
     "mitosis ls --status failed --exp": "--experiment",
+    "mitosis plot lo": "loss",
+    "mitosis compare --by params.d": "params.dt",
+    "mitosis compare --by status,para": "status,param_set status,params status,params.dt"
+    " status,params.model.kernel status,params.n",
+    "mitosis report 11 sl": "slow",
     "mitosis nothing here": "",
 }
 

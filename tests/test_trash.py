@@ -33,7 +33,7 @@ def test_a_trial_is_removed_and_brought_back(used: Project) -> None:
     assert used.json("rm", trial["id"])["done"] is False
     assert used.json("ls") == before
     done = used.run("rm", trial["id"], "--yes")
-    assert done.returncode == 0 and "mitosis restore" in done.stdout, done.stderr
+    assert done.returncode == 0 and "next: mitosis restore" in done.stderr, done.stderr
     assert trial["id"] not in ids(used) and not Path(trial["folder"]).exists()
     (gone,) = (t for t in used.json("ls", "--all") if t["removed"])
     assert gone["id"] == trial["id"] and "/trash/toy/" in gone["folder"] and Path(gone["html"]).exists()

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mitosis import differences
-from mitosis.cli import answers, bench, locate, text
+from mitosis.cli import answers, bench, locate, tables, text
 
 if TYPE_CHECKING:
     from mitosis.again.bisect import Answer, Run
     from mitosis.again.recorded import Bench
+    from mitosis.trial import Trial
 
 
 @click.command()
@@ -44,6 +45,7 @@ def command(
         answers.emit(_document(found, told))
     else:
         print("\n".join(_lines(found, told)))
+        tables.hint(_next(old, new, found))
     return 0
 
 
@@ -94,6 +96,12 @@ def _lines(found: Answer, told: _Told) -> Iterator[str]:
     yield from ("", *(f"    {line}" for line in text.safe_lines(told.message or "")), "")
     if told.patch:
         yield from text.safe_lines(told.patch.replace("\t", "    "))
+
+
+def _next(good: Trial, bad: Trial, found: Answer) -> str:
+    """The page of a trial of the culprit; where no commit is known, what lies between the two that are."""
+    culprit = next((t for run in found.runs if run.commit == found.commit for t in run.trials), None)
+    return f"mitosis show {culprit.id}" if culprit is not None else f"mitosis diff {good.id} {bad.id} --patch"
 
 
 def _said(run: Run) -> str:

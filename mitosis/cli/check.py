@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mitosis import audit
-from mitosis.cli import answers, locate, text
+from mitosis.cli import answers, locate, tables, text
 from mitosis.cli.main import DONE, UNSUCCESSFUL
 from mitosis.errors import Refused
 from mitosis.trial import plain
@@ -50,6 +50,7 @@ def command(rebuild: bool, merge: Path | None, as_json: bool, url: str | None) -
         answers.emit(plain(found))
     else:
         _tell(found)
+        tables.hint(*_next(found))
     return UNSUCCESSFUL if found.damage else DONE
 
 
@@ -76,3 +77,15 @@ def _tell(found: audit.Audit) -> None:
         print(f"brought in {len(found.adopted)} folders that had no row")
     verdict = f"{len(found.damage)} damaged" if found.damage else "clean"
     print(f"{found.trials} trials, {found.files} files: {verdict}")
+
+
+def _next(found: audit.Audit) -> tuple[str, str, str]:
+    """What can be done about the worst damage; else a look at what was brought in, or at what can go."""
+    kinds = {remark.kind for remark in found.damage}
+    if kinds & {"no_store", "store_damaged", "row_differs"}:
+        return "mitosis check --rebuild", "", " makes the store anew from the folders"
+    if kinds == {"commit_gone"}:
+        return "git fetch --all", "", ", from a clone that still has the commits"
+    if kinds:
+        return "mitosis reproduce ID", "", " runs a damaged trial again and says whether the same comes out"
+    return f"mitosis show {found.adopted[0]}" if found.adopted else "mitosis gc", "", ""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mitosis import compare
 from mitosis.again import noise
-from mitosis.cli import answers, locate, sample, select, tables, text
+from mitosis.cli import answers, export, locate, sample, select, tables, text
 from mitosis.errors import SelectionRefused
+from mitosis.frame import Frame
 from mitosis.trial import JSON, Summary
 
 if TYPE_CHECKING:
     from mitosis.store.store import Store
 
+_KEYS = ("variant", "n", "mean", "std", "ci_low", "ci_high", "min", "max")
 _NEAREST = 10  # groups behind the first that are told with how they differ from it
 _ALL_PAIRS = 4  # groups; with more, the text tells only how the first differs from the others
 
@@ -36,14 +39,20 @@ _ALL_PAIRS = 4  # groups; with more, the text tells only how the first differs f
 )
 @sample.options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+@export.options("a line for each metric and group")
 @locate.store_option
 def command(
-    by: str, metrics: tuple[str, ...], better: str | None, as_json: bool, url: str | None, **wanted: Any
-) -> int:
+    by: str, metrics: tuple[str, ...], better: str | None, as_json: bool, as_csv: bool,
+    parquet: Path | None, url: str | None, **wanted: Any,
+) -> int:  # fmt: skip
     """Compare groups of trials over their seeds: means, 95 % intervals, and every pair's difference."""
+    other = export.check(as_json, as_csv, parquet)
     names = tuple(name.strip() for name in by.split(",") if name.strip()) or ("variant",)
     with locate.opened(url) as store:
         found = sample.choose(store, wanted, names)
+        if found is None and not other:
+            select.nothing(store, wanted)
+            return 0
         trials = found.selection.counted if found is not None else ()
         floors = {metric: _floor(store, trials, metric) for metric in metrics or ("main",)}
     most = None if as_json else _ALL_PAIRS  # a pair takes SciPy a moment, and hundreds are not read
@@ -54,9 +63,10 @@ def command(
     if as_json:
         answers.emit(_document(every, found))
         return 0
-    if found is None:
-        print("no trial matches" if select.narrowed(wanted) else "no trial yet")
+    if as_csv or parquet:
+        export.write(_frame(every), parquet)
         return 0
+    assert found is not None
     with tables.paged():
         for number, comparison in enumerate(every):
             lines = [*_told(comparison, found, names, better or ""), *_repeats(floors[comparison.metric])]
@@ -97,20 +107,20 @@ def _document(every: Sequence[compare.Comparison], found: sample.Sample | None) 
     return document
 
 
+def _frame(every: Sequence[compare.Comparison]) -> Frame:
+    """The groups of each metric, under the names that they have in the JSON."""
+    rows = ((one.metric, *_group(group).values()) for one in every for group in one.groups)
+    return Frame(("metric", *_KEYS), tuple(rows))
+
+
+def _group(group: compare.Group) -> dict[str, JSON]:
+    s = group.statistics
+    values = (group.label, s.n, s.mean, s.std, s.ci_low, s.ci_high, s.min, s.max)
+    return dict(zip(_KEYS, values, strict=True))
+
+
 def _plain(comparison: compare.Comparison) -> dict[str, JSON]:
-    groups = [
-        {
-            "variant": group.label,
-            "n": group.statistics.n,
-            "mean": group.statistics.mean,
-            "std": group.statistics.std,
-            "ci_low": group.statistics.ci_low,
-            "ci_high": group.statistics.ci_high,
-            "min": group.statistics.min,
-            "max": group.statistics.max,
-        }
-        for group in comparison.groups
-    ]
+    groups = [_group(group) for group in comparison.groups]
     pairs = [
         {
             "a": pair.a,

@@ -24,8 +24,14 @@ complete -o default -F _mitosis_complete mitosis
 """What `mitosis --completion bash` prints: `eval "$(mitosis --completion bash)"` in ~/.bashrc."""
 
 _TRIALS = 200  # the newest, whose ids are offered
-_KEYS = ("sort", "columns", "by")
-_ARGUMENTS = {"trial": "trial", "trials": "trial", "words": "trial", "a": "trial", "b": "trial"}
+_KEYS = ("sort", "columns", "by", "x", "y")
+_NAMES = {
+    "trial": "trial", "trials": "trial", "words": "trial", "a": "trial", "b": "trial", "good": "trial",
+    "bad": "trial", "metric": "metric", "metrics": "metric", "what": "metric", "experiment": "experiment",
+    "variant": "variant", "sweep": "sweep", "tags": "tags", "name": "name",
+}  # fmt: skip
+"""What of the store a parameter of that name takes."""
+_SEVERAL = ("diff", "report")  # commands that take variants and sweeps wherever they take trials
 
 
 def run(words: Sequence[str], ask_hydra: Callable[[], object]) -> int:
@@ -67,16 +73,16 @@ def candidates(before: Sequence[str], current: str, ask_hydra: Callable[[], obje
     options = {name: p for p in command.params if isinstance(p, click.Option) for name in p.opts}
     wanted = options.get(before[-1])
     if wanted is not None and not wanted.is_flag:
-        yield from _values(wanted, current)
+        yield from _values(before[0], wanted, current)
     elif current.startswith("-"):
         yield from (*options, "--help")
     else:
         for parameter in command.params:
             if isinstance(parameter, click.Argument):
-                yield from _values(parameter, current)
+                yield from _values(before[0], parameter, current)
 
 
-def _values(parameter: click.Parameter, current: str) -> Iterator[str]:
+def _values(command: str, parameter: click.Parameter, current: str) -> Iterator[str]:
     """Values of an option or an argument, by its type or its name."""
     name = parameter.name or ""
     if isinstance(parameter.type, click.Choice):
@@ -85,15 +91,18 @@ def _values(parameter: click.Parameter, current: str) -> Iterator[str]:
         begun = current[: current.rfind(",") + 1]
         yield from (f"{begun}{key}" for key in KINDS if key not in ("params", "metrics"))
         yield from (begun + key for key in _of_store("keys"))
-    elif name in ("experiment", "variant", "sweep", "tags"):
-        yield from _of_store(name)
-    elif name in _ARGUMENTS:
-        yield from _of_store("trial")
+        if command in ("compare", "plot"):
+            yield from (begun + group for group in _of_store("groups"))
+    kind = _NAMES.get(name)
+    if kind is not None:
+        yield from _of_store(kind)
+    if kind == "trial" and command in _SEVERAL:
+        yield from (*_of_store("variant"), *_of_store("sweep"))
 
 
 def _of_store(kind: str) -> Iterable[str]:
     """Names that the latest trials have; none where there is no store, or it cannot be read."""
-    from mitosis import finding, frame
+    from mitosis import finding, frame, groups
     from mitosis.store import Query
 
     try:
@@ -101,9 +110,15 @@ def _of_store(kind: str) -> Iterable[str]:
         if store is None:
             return []
         with store:
+            if kind == "name":
+                return [use.variant.name for use in store.variant_history(finding.project())]
             latest = store.find(Query(project=finding.project(), limit=_TRIALS))
             if kind == "keys":
                 return [name for name in frame.whole(latest).columns if "." in name]
+            if kind == "groups":
+                return [group for trial in latest for group in groups.choices(trial.variant)]
+            if kind == "metric":
+                return ["main", *(name for trial in latest for name in trial.metrics)]
             if kind == "trial":
                 return store.brief("id", [trial.id for trial in latest]).values()
             if kind == "sweep":

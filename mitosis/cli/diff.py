@@ -45,7 +45,9 @@ def command(a: str, b: str, patch: bool, as_json: bool, url: str | None) -> int:
         known = noise.document(floor) if floor is not None else None
         answers.emit({**document(found, sides, told), "noise": known})
     else:
-        print("\n".join(lines(found, sides, told, floor)))
+        with tables.paged():
+            print("\n".join(lines(found, sides, told, floor)))
+        tables.hint(_next(found, sides))
     return 0
 
 
@@ -121,7 +123,8 @@ def lines(
         yield from _chance(found, floor)
     if told.patch:
         yield from ("", *text.safe_lines(told.patch.replace("\t", "    ")))
-    yield from ("", _ending(found, sides))
+    said = _said(found)
+    yield from ("", said) if said else ()
 
 
 def _chance(found: Differences, floor: noise.Noise | None) -> Iterator[str]:
@@ -135,19 +138,24 @@ def _chance(found: Differences, floor: noise.Noise | None) -> Iterator[str]:
         yield "  main: within noise; from seed to seed it differs as much"
 
 
-def _ending(found: Differences, sides: Sequence[chosen.Chosen]) -> str:
-    a, b = (side.trial.id for side in sides)
+def _said(found: Differences) -> str:
+    """What the lists above do not say by themselves."""
     if found.not_reproducible:
-        what = "not reproducible: nothing that is recorded of the two differs but what came out"
-        return f"{what}\nnext: mitosis noise {a}"
+        return "not reproducible: nothing that is recorded of the two differs but what came out"
     if not found.causes:
         return "nothing differs"
-    if not found.metrics:
-        return "no metric differs"
+    return "" if found.metrics else "no metric differs"
+
+
+def _next(found: Differences, sides: Sequence[chosen.Chosen]) -> str:
+    a, b = (side.trial.id for side in sides)
+    if found.not_reproducible:
+        return f"mitosis noise {a}"
     main = next((m for m in found.metrics if m.name == "main"), None)
-    if main is not None and (not _finite(main.absolute)):
-        return f"next: mitosis show {b}"  # there is no change that could be shared out
-    return f"next: mitosis why {a} {b}" if all(s.single for s in sides) else f"next: mitosis show {b}"
+    unshared = not found.causes or not found.metrics or (main is not None and not _finite(main.absolute))
+    if unshared or not all(side.single for side in sides):  # there is no change that could be shared out
+        return f"mitosis show {b}"
+    return f"mitosis why {a} {b}"
 
 
 def _block(title: str, changes: Sequence[Change], short: bool = False) -> Iterator[str]:

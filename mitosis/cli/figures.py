@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def command(trials: tuple[str, ...], kind: str | None, directory: Path, url: str
                     "copy them one at a time, into different directories: -o DIR",
                 )
     _write(copies, directory)
-    tables.hint(f"mitosis whence {directory / next(iter(copies))}, whatever it is called then")
+    first = shlex.quote(str(directory / next(iter(copies))))
+    tables.hint(f"mitosis whence {first}", after=", whatever it is called then")
     return 0
 
 

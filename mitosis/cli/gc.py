@@ -7,10 +7,11 @@ import sys
 import click
 
 from mitosis import garbage
-from mitosis.cli import answers, locate, text
+from mitosis.cli import answers, locate, tables, text
 from mitosis.errors import Refused
 from mitosis.trial import plain
 
+_AGE = "30d"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -18,7 +19,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 @click.option("--yes", is_flag=True, help="Do it; without this only say what would be done.")
 @click.option(
     "--older-than",
-    default="30d",
+    default=_AGE,
     show_default=True,
     metavar="AGE",
     help="Of the trash: what was removed that long ago: 12h, 30d, 0d.",
@@ -47,6 +48,9 @@ def command(yes: bool, older_than: str, as_json: bool, url: str | None) -> int:
         print("" if yes or not found else "; nothing was done; add --yes to do it")
     for remark in failed:
         print(f"mitosis: {text.safe(remark.what)}", file=sys.stderr)
+    if not as_json:
+        age = f" --older-than {older_than}" * (older_than != _AGE)
+        tables.hint("mitosis check" if yes or not found else f"mitosis gc{age} --yes")
     return 2 if failed else 0
 
 

@@ -36,7 +36,7 @@ def show(store: Store | None, query: Query, names: Sequence[str], given: dict[st
         _export(table, given["as_json"], given["parquet"])
         return 0
     if not found:
-        print("no trial matches" if select.narrowed(given) else "no trial yet")
+        select.nothing(store, given)
         return 0
     assert store is not None
     with tables.paged():
@@ -76,7 +76,5 @@ def _export(table: Frame, as_json: bool, parquet: Path | None) -> None:
 
     if as_json:
         answers.emit(export.records(table))
-    elif parquet is not None:
-        export.to_parquet(table, parquet)
     else:
-        export.to_csv(table)
+        export.write(table, parquet)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mitosis.capture import git
+from mitosis.cli import tables
 from mitosis.errors import Refused
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def command(directory: Path) -> int:
         _inside(top, target)
         return 0
     where = "" if target == Path.cwd() else f"cd {git.shown(str(directory))} && "
-    print(f"next: {where}mitosis experiment=pi params=fast seed=7")
+    tables.hint(f"{where}mitosis experiment=pi params=fast seed=7")
     return 0
 
 
@@ -58,7 +59,7 @@ def _inside(top: Path, target: Path) -> None:
     conf = "" if target == top else f"-cp {git.quoted(str(target / 'conf'))} "
     roots = "" if target == top else f" 'mitosis.source_roots=[{below}]'"
     print(f"inside the repository {top}: commit these files before the first run")
-    print(f"next: git add . && git commit, then mitosis {conf}experiment=pi params=fast seed=7{roots}")
+    tables.hint(f"git add . && git commit, then mitosis {conf}experiment=pi params=fast seed=7{roots}")
 
 
 def _files() -> list[tuple[str, bytes]]:

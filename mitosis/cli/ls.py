@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mitosis import frame
-from mitosis.cli import locate, select, tables, text
-from mitosis.errors import SelectionRefused
+from mitosis.cli import export, locate, select, tables, text
 from mitosis.trial import Status, Summary
 
 if TYPE_CHECKING:
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
 
 _ALIASES = {"took": "seconds", "started": "started_at"}
 _FIXED = ("id", "", "experiment", "variant", "seed", "status", "main", "took", "commit", "started")
+_LESS = ("started", "commit", "took", "experiment")  # left out where a terminal is narrow, in this order
 _RIGHT = {"seed", "main", "took", "seconds", "cpu_seconds", "job", "taints"}
 _DIGESTS = ("id", "commit", "sweep", "param_set")
 _FORMATS = ("as_json", "as_csv", "parquet", "watch")
@@ -31,17 +29,12 @@ _FORMATS = ("as_json", "as_csv", "parquet", "watch")
 @click.option("--columns", metavar="KEYS", help="These instead: id,params.dt,metrics.loss,started.")
 @click.option("--group-by", "by", metavar="KEYS", help="Count instead, by: status,params.dt,variant.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
-@click.option("--csv", "as_csv", is_flag=True, help="CSV instead, of all that match and with all columns.")
-@click.option("--parquet", metavar="FILE", type=click.Path(path_type=Path), help="A Parquet file instead.")
+@export.options("all that match, with all columns")
 @click.option("--watch", is_flag=True, help="Show it again and again until nothing runs any more.")
 @locate.store_option
 def command(url: str | None, columns: str | None, by: str | None, **given: Any) -> int:
     """List trials, newest first."""
-    chosen = [name for name in _FORMATS if given[name]]
-    if len(chosen) > 1:
-        raise SelectionRefused(
-            "a table is given in one form", "choose one of --json, --csv, --parquet, --watch"
-        )
+    chosen = export.check(*(given[name] for name in _FORMATS))
     query = select.query(given)
     if (given["as_csv"] or given["parquet"]) and given["limit"] is None:
         query = replace(query, limit=None)
@@ -63,7 +56,7 @@ def command(url: str | None, columns: str | None, by: str | None, **given: Any) 
             _export(found, names, given)
             return 0
         if not found:
-            print("no trial matches" if select.narrowed(given) else "no trial yet")
+            select.nothing(store, given)
             return 0
         with tables.paged():
             print("\n".join(_lines(store, found, names)))
@@ -86,7 +79,7 @@ def _names(columns: str | None) -> list[str] | None:
 
 
 def _export(found: Sequence[Summary], names: Sequence[str] | None, given: dict[str, Any]) -> None:
-    from mitosis.cli import answers, export
+    from mitosis.cli import answers
 
     if given["as_json"]:
         answers.emit(
@@ -94,11 +87,7 @@ def _export(found: Sequence[Summary], names: Sequence[str] | None, given: dict[s
         )
         return
     table = frame.whole(found) if names is None else frame.chosen(found, names)
-    if given["as_csv"]:
-        export.to_csv(table)
-    else:
-        export.to_parquet(table, given["parquet"])
-        print(f"{len(found)} trials in {given['parquet']}", file=sys.stderr)
+    export.write(table, given["parquet"])
 
 
 def _watch(store: Store | None, query: Query, names: Sequence[str] | None) -> int:
@@ -130,6 +119,11 @@ def _lines(store: Store | None, found: Sequence[Summary], names: Sequence[str] |
     short = {kind: store.brief(kind, [d for t in found if (d := getattr(t, kind))]) for kind in used}
     columns = {name: [_cell(trial, name, short) for trial in found] for name in shown}
     if names is None:
+        if not any(columns[""]):  # nothing is marked
+            del columns[""]
+        for name in _LESS:  # rather than to cut what is left
+            if _room(columns) < 0:
+                del columns[name]
         columns = _with_parameters(found, columns)
     rows = list(zip(*columns.values(), strict=True))
     right = {n for n in columns if n in _RIGHT or n.startswith("metrics.")}
@@ -144,10 +138,9 @@ def _with_parameters(
     found: Sequence[Summary], columns: dict[str, list[tables.Cell]]
 ) -> dict[str, list[tables.Cell]]:
     """The columns, and after the seed those parameters that differ and for which the terminal has room."""
-    wide = tables.wide()
-    if wide is None:
+    if tables.wide() is None:
         return columns
-    room = wide - sum(_width(name, cells) + 2 for name, cells in columns.items())
+    room = _room(columns) - 2
     added = {}
     for name in frame.differing(found):
         read = frame.reader(name)
@@ -159,6 +152,12 @@ def _with_parameters(
     before = list(columns).index("seed") + 1
     items = list(columns.items())
     return dict([*items[:before], *added.items(), *items[before:]])
+
+
+def _room(columns: dict[str, list[tables.Cell]]) -> int:
+    """How many columns of the terminal are left beside these; 0 where there is none."""
+    wide = tables.wide()
+    return 0 if wide is None else wide + 2 - sum(_width(name, cells) + 2 for name, cells in columns.items())
 
 
 def _width(name: str, cells: Sequence[tables.Cell]) -> int:

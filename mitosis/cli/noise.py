@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mitosis.cli import answers, bench, locate, tables, text
+from mitosis.cli import answers, bench, export, locate, tables, text
+from mitosis.frame import Frame
 from mitosis.trial import Trial
 
 if TYPE_CHECKING:
@@ -30,9 +32,14 @@ if TYPE_CHECKING:
 )
 @click.option("--metric", default="main", show_default=True, help="The metric that is shown.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+@export.options("a line for the same seed, one for several")
 @locate.store_option
-def command(trial: str, repeats: int, seeds: int, metric: str, as_json: bool, url: str | None) -> int:
+def command(
+    trial: str, repeats: int, seeds: int, metric: str, as_json: bool, as_csv: bool, parquet: Path | None,
+    url: str | None,
+) -> int:  # fmt: skip
     """Measure how much the recipe of TRIAL varies; trials that are recorded already are not run again."""
+    export.check(as_json, as_csv, parquet)
     from mitosis.again import measure
     from mitosis.notebook import forking
 
@@ -48,8 +55,11 @@ def command(trial: str, repeats: int, seeds: int, metric: str, as_json: bool, ur
         from mitosis.again import noise
 
         answers.emit({"of": found.id, **noise.document(done.noise), "ran": [t.id for t in done.ran]})
+    elif as_csv or parquet:
+        export.write(_frame(found, done.noise), parquet)
     else:
         print("\n".join(_lines(found, done)))
+        tables.hint(f"mitosis show {done.ran[-1].id if done.failed else found.id}")
     return 2 if done.failed else 0
 
 
@@ -58,20 +68,24 @@ def _lines(trial: Trial, done: Measured) -> Iterator[str]:
     if done.failed:
         last = done.ran[-1]
         yield f"no repeat of {trial.id} succeeded: {last.id} {last.status.value}"
-        yield f"next: mitosis show {last.id}"
         return
-    rows = [
-        row
-        for name, spread in (("same seed", noise.repeats), ("from seed to seed", noise.seeds))
-        if spread is not None
-        for row in [[name, str(spread.n), *_numbers(spread)]]
-    ]
+    rows = [[name, str(spread.n), *_numbers(spread)] for name, spread in _spreads(noise)]
     columns = [noise.metric, "n", "mean", "std", "min", "max"]
     yield from tables.plain(columns, rows, right=tuple(columns[1:]))
     yield said(noise)
     if done.note is not None:
         yield f"note {done.note.kind}: {text.safe(done.note.what)}"
-    yield f"next: mitosis show {trial.id}"
+
+
+def _spreads(noise: Noise) -> Iterator[tuple[str, Spread]]:
+    for name, spread in (("same seed", noise.repeats), ("from seed to seed", noise.seeds)):
+        if spread is not None:
+            yield name, spread
+
+
+def _frame(trial: Trial, noise: Noise) -> Frame:
+    rows = ((trial.id, noise.metric, name, s.n, s.mean, s.std, s.min, s.max) for name, s in _spreads(noise))
+    return Frame(("of", "metric", "spread", "n", "mean", "std", "min", "max"), tuple(rows))
 
 
 def said(noise: Noise) -> str:

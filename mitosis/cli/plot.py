@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mitosis import charts, series, stamp
-from mitosis.cli import answers, locate, sample, text
+from mitosis.cli import answers, locate, sample, tables, text
 from mitosis.errors import Refused
 from mitosis.folder import TrialFolder, write_atomic
 from mitosis.trial import Summary
@@ -86,6 +87,7 @@ def command(
     file = output or _place(url, f"{trials[0].experiment}-{name}")
     _write(file, content)
     print(file)
+    tables.hint(f"mitosis whence {shlex.quote(str(file))}", after=" says which trials it shows")
     if output is None and sys.stdout.isatty():
         import webbrowser
 

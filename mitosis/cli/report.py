@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from mitosis import charts, stamp
-from mitosis.cli import answers, chosen, locate, text
+from mitosis.cli import answers, chosen, locate, tables, text
 from mitosis.errors import MitosisError, Refused
 from mitosis.folder import write_atomic
 from mitosis.groups import EVERYTHING
@@ -56,6 +57,7 @@ def command(trials: tuple[str, ...], output: Path, url: str | None) -> int:
             f"{text.safe(str(output))} cannot be written: {reason}", "name another: -o FILE"
         ) from error
     print(f"{output}: {len(listed)} trial{'s' if len(listed) != 1 else ''}, {len(content) / 1e6:.1f} MB")
+    tables.hint(f"mitosis whence {shlex.quote(str(output))}", after=" says which, wherever it was sent")
     return 0
 
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mitosis.cli import answers, bench, locate, text
+from mitosis.cli import answers, bench, locate, tables, text
 from mitosis.trial import Status, Trial, plain
 
 if TYPE_CHECKING:
     from mitosis.again.reproduce import Reproduction
 
 _CODES = {"different": 2, "impossible": 1}  # every other verdict is 0
+_NEXT = {"different": "noise", "impossible": "rerun"}
+"""How much chance makes; today's code, where the recorded one cannot run; of every other, what it says."""
 
 
 @click.command()
@@ -37,6 +39,7 @@ def command(trial: str, rtol: float, atol: float, as_json: bool, url: str | None
         answers.emit(_document(found, done))
     else:
         print("\n".join(_lines(found, done)))
+        tables.hint(f"mitosis {_NEXT.get(done.verdict, 'show')} {found.id}")
     if done.trial is not None and done.trial.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     return _CODES.get(done.verdict, 0)
@@ -60,8 +63,6 @@ def _lines(trial: Trial, done: Reproduction) -> Iterator[str]:
         only = " in metrics" if verdict == "identical" else ""
         verdict = f"{verdict}{only}; the result was not kept and not compared"
     yield f"{trial.id} reproduced{by}: {verdict}" if by else verdict
-    if done.verdict == "different" and done.trial is not None:
-        yield f"next: mitosis noise {trial.id}"
 
 
 def _document(trial: Trial, done: Reproduction) -> dict[str, object]:

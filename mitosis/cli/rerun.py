@@ -7,7 +7,7 @@ import os
 import click
 
 from mitosis import gate, identity, launch, signals
-from mitosis.cli import answers, locate
+from mitosis.cli import answers, locate, tables
 from mitosis.cli.main import DONE, UNSUCCESSFUL
 from mitosis.cli.terminal import Terminal
 from mitosis.errors import ConfigurationRefused, TrialNotFound
@@ -47,6 +47,8 @@ def command(trial: str, as_json: bool, url: str | None) -> int:
     if as_json:
         with gate.open_store(verdict.store) as store:
             answers.emit(answers.whole(new, store.environment(new.spec.environment)))
+    else:
+        tables.hint(f"mitosis diff {found.id} {new.spec.id}")
     if new.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     return DONE if new.status is Status.SUCCEEDED else UNSUCCESSFUL

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mitosis import trash
-from mitosis.cli import locate, rm
+from mitosis.cli import locate, rm, tables
 
 
 @click.command()
@@ -23,4 +23,7 @@ def command(trials: tuple[str, ...], yes: bool, as_json: bool, url: str | None) 
             for move in moves:
                 trash.restore(store, move)
     rm.tell(moves, yes, as_json, "restored", "would restore")
+    if not as_json:
+        names = [move.trial for move in moves]
+        tables.hint(f"mitosis show {names[0]}" if yes else f"mitosis restore {' '.join(names)} --yes")
     return 0

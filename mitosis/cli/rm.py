@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mitosis import trash
-from mitosis.cli import answers, locate, text
+from mitosis.cli import answers, locate, tables, text
 
 
 @click.command()
@@ -29,8 +29,13 @@ def command(
             for move in moves:
                 trash.remove(store, move)
     tell(moves, yes, as_json, "removed", "would remove")
-    if yes and not as_json:
-        print(f"bring back: mitosis restore {' '.join(m.trial for m in moves)} --yes")
+    if not as_json:
+        names = " ".join(m.trial for m in moves)
+        insist = " --even-if-referred" * even_if_referred
+        if yes:
+            tables.hint(f"mitosis restore {names} --yes", after=" brings back")
+        else:
+            tables.hint(f"mitosis rm {names}{insist} --yes")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mitosis import frame, where
-from mitosis.cli import locate
+from mitosis.cli import locate, tables, text
 from mitosis.errors import SelectionRefused
 from mitosis.trial import Status
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mitosis.store import Query, Store
 
 _LATEST = 200  # trials whose parameters are named where an expression names none
+_NAMED = 20  # experiments, variants or tags that a message names
 F = TypeVar("F", bound=Callable[..., Any])
 
 PAGE = 20
@@ -111,7 +113,6 @@ def _limit(values: Mapping[str, Any]) -> int | None:
 def warn(store: Store, question: Query) -> None:
     """Say on stderr which parameters and metrics of the expression no trial has at all."""
     import difflib
-    import sys
 
     if question.where is None:
         return
@@ -126,6 +127,35 @@ def warn(store: Store, question: Query) -> None:
 def narrowed(values: Mapping[str, Any]) -> bool:
     """Whether any option leaves trials out."""
     return any(values.get(name) not in (None, (), "", False) for name in NAMES if name != "all_projects")
+
+
+def nothing(store: Store | None, values: Mapping[str, Any]) -> None:
+    """Say that there is no trial; which names no trial has, and where one may be found."""
+    if not narrowed(values):
+        print("no trial yet")
+        tables.hint("mitosis --help", after=" lists the experiments that can be run")
+        return
+    print("no trial matches")
+    if store is not None:
+        _unknown(store, values)
+    tables.hint("mitosis ls")
+
+
+def _unknown(store: Store, values: Mapping[str, Any]) -> None:
+    """Name the experiments, variants and tags there are, where one is asked for that no late trial has."""
+    latest = store.find(replace(query({"all_projects": values.get("all_projects")}), limit=_LATEST))
+    names = {
+        "experiment": [trial.experiment for trial in latest],
+        "variant": [trial.variant for trial in latest],
+        "tags": [tag for trial in latest for tag in trial.tags],
+    }
+    for kind, there in names.items():
+        given = values.get(kind) or ()
+        for name in (given,) if isinstance(given, str) else given:
+            if name not in there:
+                known = ", ".join(list(dict.fromkeys(there))[:_NAMED]) or "none"
+                what = f"no {kind.removesuffix('s')} {name!r} among the latest trials; there are: {known}"
+                print(f"note: {text.safe(what)}", file=sys.stderr)
 
 
 def _moment(text: str | None, option: str) -> Any:

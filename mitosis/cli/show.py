@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from mitosis import expect, identity, series, telling
-from mitosis.cli import answers, locate, tables, text
-from mitosis.errors import RepositoryRefused, TrialNotFound
+from mitosis.cli import answers, export, locate, tables, text
+from mitosis.errors import RepositoryRefused, SelectionRefused, TrialNotFound
 from mitosis.folder import TrialFolder
+from mitosis.frame import Frame
 from mitosis.trial import JSON, Attestation, CodeState, FileRecord, Remark, Status, Trial
 
 _WIDEST = 40  # columns of a name; longer ones push their own value alone
@@ -21,9 +22,17 @@ _WIDEST = 40  # columns of a name; longer ones push their own value alone
 @click.argument("trial")
 @click.option("--series", "logged", is_flag=True, help="What it logged while it ran, and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+@export.options("with --series, a line for each point")
 @locate.store_option
-def command(trial: str, logged: bool, as_json: bool, url: str | None) -> int:
+def command(
+    trial: str, logged: bool, as_json: bool, as_csv: bool, parquet: Path | None, url: str | None
+) -> int:
     """Show everything about TRIAL: a unique prefix of its id, @1 for the latest, or a sweep's id."""
+    export.check(as_json, as_csv, parquet)
+    if (as_csv or parquet) and not logged:
+        raise SelectionRefused(
+            "one trial is no table, its series are one", "add --series; a table of trials: mitosis ls --csv"
+        )
     with locate.required(url, trial) as store:
         try:
             found = store.get(trial, None if url else locate.project())
@@ -38,6 +47,9 @@ def command(trial: str, logged: bool, as_json: bool, url: str | None) -> int:
         if as_json:
             document = answers.whole(found, store.environment(found.spec.environment), said)
             answers.emit({**document, **({"series": _series(found)} if logged else {})})
+            return 0
+        if as_csv or parquet:
+            export.write(_points(found), parquet)
             return 0
         short = {
             **store.brief("param_set", [found.spec.param_set.digest]),
@@ -123,6 +135,15 @@ def _names(folder: TrialFolder, trial: str) -> str:
 def _series(trial: Trial) -> JSON:
     found = series.read(TrialFolder(trial.spec.folder))
     return [{"name": one.name, "steps": list(one.steps), "values": list(one.values)} for one in found]
+
+
+def _points(trial: Trial) -> Frame:
+    rows = (
+        (trial.id, one.name, step, value)
+        for one in series.read(TrialFolder(trial.spec.folder))
+        for step, value in zip(one.steps, one.values, strict=True)
+    )
+    return Frame(("trial", "series", "step", "value"), tuple(rows))
 
 
 def _logged(trial: Trial) -> Iterator[str]:

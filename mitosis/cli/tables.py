@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shlex
 import shutil
 import sys
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
+import click
+
 from mitosis.trial import Status
 
+_WHOLE = ("id", "commit", "sweep", "digest", "param_set")  # to be copied
+_LEAST = 5  # columns of a terminal that a word keeps in a narrow one
 _WIDE = 10_000  # columns where there is no terminal: nothing is cut or folded
 
 
@@ -68,8 +73,6 @@ def paged() -> Iterator[None]:
             real.write(text)
             real.flush()
         else:
-            import click
-
             click.echo_via_pager(text, color=True)
 
 
@@ -81,16 +84,27 @@ class _Screen(io.StringIO):
         return True
 
 
-def hint(command: str, before: str = "") -> None:
-    """The next useful command, after an answer; beside the data where that goes into a pipe."""
+def hint(command: str, before: str = "", after: str = "") -> None:
+    """The next useful command, after an answer; beside the data where that goes into a pipe.
+
+    Where this one was told its store, the next one is too: without it, it would look elsewhere.
+    """
+    context = click.get_current_context(silent=True)
+    url = context.params.get("url") if context is not None else None
+    if url and command.startswith("mitosis ") and command != "mitosis --help":
+        from mitosis.store import address
+
+        shown = address.display_url(url) if address.password_in(url) else url
+        command += f" --store {shlex.quote(shown)}"
     sys.stdout.flush()
-    print(f"{before}next: {command}", file=sys.stdout if sys.stdout.isatty() else sys.stderr, flush=True)
+    out = sys.stdout if sys.stdout.isatty() else sys.stderr
+    print(f"{before}next: {command}{after}", file=out, flush=True)
 
 
 def plain(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str] = ()) -> list[str]:
     """The lines of the table: no colour, every column as wide as its widest cell, two spaces between them."""
     cells = [list(columns), *([c.text if isinstance(c, Styled) else c for c in row] for row in rows)]
-    widths = [max(width(line[at]) for line in cells) for at in range(len(columns))]
+    widths = _widths(columns, rows)
     lines = []
     for line in cells:
         padded = []
@@ -109,17 +123,35 @@ def width(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
 
 
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[int]:
+    cells = [list(columns), *([c.text if isinstance(c, Styled) else c for c in row] for row in rows)]
+    return [max(width(line[at]) for line in cells) for at in range(len(columns))]
+
+
+def _fitted(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str]) -> list[int]:
+    """The widths of the columns in this terminal: words are cut; the first, numbers and digests are not."""
+    widths, room = _widths(columns, rows), wide()
+    words = [at for at, name in enumerate(columns) if at > 0 and name not in (*right, *_WHOLE)]
+    while room is not None and sum(widths) + 2 * (len(widths) - 1) > room:
+        longest = max(words, key=lambda at: widths[at], default=0)
+        if longest == 0 or widths[longest] <= _LEAST:
+            break  # the terminal folds the lines
+        widths[longest] -= 1
+    return widths
+
+
 def _rich(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str]) -> list[str]:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    widths = _fitted(columns, rows, right)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
+    for name, wide in zip(columns, widths, strict=True):
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=True, width=wide)
     for row in rows:
         table.add_row(*(Text(c.text, style=c.style) if isinstance(c, Styled) else Text(c) for c in row))
-    console = Console(width=wide() or _WIDE, highlight=False, force_terminal=True)
+    console = Console(width=_WIDE, highlight=False, force_terminal=True)
     with console.capture() as capture:
         console.print(table)
     return [line.rstrip() for line in capture.get().rstrip("\n").split("\n")]

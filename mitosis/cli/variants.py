@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mitosis import identity, telling
-from mitosis.cli import answers, locate, tables, text
+from mitosis.cli import answers, export, locate, tables, text
 from mitosis.errors import TrialNotFound
+from mitosis.frame import Frame
 from mitosis.trial import JSON
 
 if TYPE_CHECKING:
     from mitosis.store import VariantUse
+
+
+_KEYS = (
+    *("project", "experiment", "name", "version", "digest"),
+    *("content", "first_used_at", "last_used_at", "trials"),
+)
 
 
 @click.command()
@@ -21,11 +30,14 @@ if TYPE_CHECKING:
 @click.option("--experiment", metavar="NAME", help="Only of this experiment.")
 @click.option("--all-projects", is_flag=True, help="Of every project in the store.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
+@export.options("all there is of each version")
 @locate.store_option
 def command(
-    name: str | None, experiment: str | None, all_projects: bool, as_json: bool, url: str | None
-) -> int:
+    name: str | None, experiment: str | None, all_projects: bool, as_json: bool, as_csv: bool,
+    parquet: Path | None, url: str | None,
+) -> int:  # fmt: skip
     """List the variants, or show how the versions of NAME (params/fast) differ."""
+    export.check(as_json, as_csv, parquet)
     project = None if all_projects else locate.project()
     with locate.opened(url) as store:
         found = store.variant_history(project) if store is not None else []
@@ -36,6 +48,10 @@ def command(
     if as_json:
         answers.emit([_document(use) for use in found])
         return 0
+    if as_csv or parquet:
+        rows = [_document(use) for use in found]
+        export.write(Frame(_KEYS, tuple(tuple(row[key] for key in _KEYS) for row in rows)), parquet)
+        return 0
     if not found:
         print("no variant yet")
         return 0
@@ -43,7 +59,17 @@ def command(
     tables.show(columns, [_row(use, short) for use in found], right=("version", "trials"))
     if name is not None:
         print("\n".join(_versions(found)))
+    tables.hint(_next(found, name))
     return 0
+
+
+def _next(found: Sequence[VariantUse], name: str | None) -> str:
+    """How the versions of a redefined one differ, else how the variants do."""
+    later = next((use for use in found if use.variant.version > 1), None)
+    if name is None and later is not None:
+        return f"mitosis variants {shlex.quote(text.safe(later.variant.name))}"
+    last = max(found, key=lambda use: use.last_used_at or "")
+    return f"mitosis compare --experiment {shlex.quote(text.safe(last.experiment))}"
 
 
 def _row(use: VariantUse, short: Mapping[str, str]) -> list[str]:
@@ -80,7 +106,7 @@ def _shown(value: object) -> str:
     return text.safe(identity.shown(value))
 
 
-def _document(use: VariantUse) -> JSON:
+def _document(use: VariantUse) -> dict[str, JSON]:
     return {
         "project": use.project,
         "experiment": use.experiment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from pathlib import Path
 
 import click
@@ -54,7 +55,7 @@ def command(file: Path, as_json: bool, url: str | None) -> int:
     if found[0].trial in known:
         tables.hint(f"mitosis show {found[0].trial}")
     else:
-        tables.hint("mitosis show ID --store URL, where its store is")
+        tables.hint(f"mitosis whence {shlex.quote(str(file))} --store URL", after=", where its store is")
     return 0
 
 

@@ -54,6 +54,7 @@ def command(
                 answers.emit(_plan_document(two, planned))
             else:
                 print("\n".join(_plan(two, planned)))
+                tables.hint(f"mitosis why {old.id} {new.id}", after=", which runs them")
             return 0
         if planned.hybrids or planned.repeats:
             forking.prestart(place.repository)
@@ -62,6 +63,7 @@ def command(
         answers.emit(_document(two, found))
     else:
         print("\n".join(_lines(two, found)))
+        tables.hint(_next(two, found))
     return 0
 
 
@@ -115,7 +117,6 @@ def _lines(two: Pair, found: Answer) -> Iterator[str]:
     for hybrid in found.trials:
         if hybrid.reason:
             yield f"could not run {_named(hybrid.taken, two)}: {text.safe(hybrid.reason)}"
-    yield f"next: {_next(two, found)}"
 
 
 def _trial(trial: Trial) -> str:

@@ -201,8 +201,12 @@ class _Reader:
             )
         if name not in KINDS:
             near = difflib.get_close_matches(name, KINDS, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            self.refuse(f"there is no name {name!r}", f"{hint}the names are {', '.join(_shown())}", begin)
+            hint = (
+                f"did you mean {near[0]}?"
+                if near
+                else f"a parameter is params.{name}, a metric metrics.{name};"
+            )
+            self.refuse(f"there is no name {name!r}", f"{hint} the names are {', '.join(_shown())}", begin)
         path: list[str | int] = []
         while self.at < len(self.text) and self.text[self.at] in ".[":
             path.append(self.part())
@@ -269,6 +273,8 @@ class _Reader:
         if quoted is not None:
             return self.typed(key, Value(quoted[1:-1], quoted[1:-1]), begin)
         word = self.take(bare)
+        if word is None and self.text[self.at : self.at + 1] in ("'", '"'):
+            self.refuse(f"this quote is not closed: {self.text[self.at :]}", "end the text by the same quote")
         if word is None:
             self.refuse(
                 f"a value is expected here, not {self.word()!r}", "write 0.1, true, or a text in quotes"
