@@ -30,7 +30,7 @@ if __name__ == "__main__":
 """
 FILES = {
     "bare_app.py": APP,
-    "bare/config.yaml": "seed: 0\nseconds: 2.0\nhydra: {sweep: {dir: trials/bare}}\n",
+    "bare/config.yaml": "seed: 0\nseconds: 2.0\n",
     ".gitignore": "__pycache__/\ntrials/\n",
 }
 LAUNCHERS = {
@@ -95,7 +95,9 @@ def _measured(name: str, place: Place) -> Iterator[Sides]:
         def bare(trials: int) -> Cost:
             seeds = "seed=" + ",".join(map(str, range(trials)))
             python = [sys.executable, "bare_app.py", "-m"]
-            return process([*python, *words, f"seconds={seconds}", seeds], repository, env)
+            # a whole path: Ray's workers stand wherever the cluster was started
+            where = f"hydra.sweep.dir={repository}/trials/bare"
+            return process([*python, *words, where, f"seconds={seconds}", seeds], repository, env)
 
         yield Sides(
             ours=lambda: _another(ours(long), ours(short), long - short, counted),
