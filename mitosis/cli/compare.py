@@ -39,14 +39,14 @@ _ALL_PAIRS = 4  # groups; with more, the text tells only how the first differs f
 )
 @sample.options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
-@export.options("a line for each metric and group")
+@tables.export_options("a line for each metric and group")
 @locate.store_option
 def command(
     by: str, metrics: tuple[str, ...], better: str | None, as_json: bool, as_csv: bool,
     parquet: Path | None, url: str | None, **wanted: Any,
 ) -> int:  # fmt: skip
     """Compare groups of trials over their seeds: means, 95 % intervals, and every pair's difference."""
-    other = export.check(as_json, as_csv, parquet)
+    other = tables.one_form(as_json, as_csv, parquet)
     names = tuple(name.strip() for name in by.split(",") if name.strip()) or ("variant",)
     with locate.opened(url) as store:
         found = sample.choose(store, wanted, names)

@@ -5,48 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
-
-import click
+from typing import Any
 
 from mitosis import identity
 from mitosis.errors import SelectionRefused
 from mitosis.frame import Frame
 from mitosis.trial import strict
 
-F = TypeVar("F", bound=Callable[..., Any])
 _FLOATS = ("seconds", "cpu_seconds", "mean", "std", "ci_low", "ci_high", "min", "max", "step", "value")
-
-
-def options(table: str) -> Callable[[F], F]:
-    """Add `--csv` and `--parquet` to a command, which give its `table` to other programs."""
-
-    def decorate(function: F) -> F:
-        for option in (
-            click.option(
-                "--parquet",
-                metavar="FILE",
-                type=click.Path(path_type=Path, dir_okay=False),
-                help="A Parquet file of the same instead.",
-            ),
-            click.option("--csv", "as_csv", is_flag=True, help=f"CSV instead: {table}."),
-        ):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-def check(*chosen: object) -> bool:
-    """Whether a form for other programs is chosen at all; refused where it is more than one."""
-    if sum(map(bool, chosen)) > 1:
-        raise SelectionRefused(
-            "a table is given in one form", "choose one of --json, --csv, --parquet, --watch"
-        )
-    return any(chosen)
 
 
 def write(frame: Frame, parquet: Path | None) -> None:

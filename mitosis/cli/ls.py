@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mitosis import frame
-from mitosis.cli import export, locate, select, tables, text
+from mitosis.cli import locate, select, tables, text
 from mitosis.trial import Status, Summary
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ _FORMATS = ("as_json", "as_csv", "parquet", "watch")
 @click.option("--columns", metavar="KEYS", help="These instead: id,params.dt,metrics.loss,started.")
 @click.option("--group-by", "by", metavar="KEYS", help="Count instead, by: status,params.dt,variant.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
-@export.options("all that match, with all columns")
+@tables.export_options("all that match, with all columns")
 @click.option("--watch", is_flag=True, help="Show it again and again until nothing runs any more.")
 @locate.store_option
 def command(url: str | None, columns: str | None, by: str | None, **given: Any) -> int:
     """List trials, newest first."""
-    chosen = export.check(*(given[name] for name in _FORMATS))
+    chosen = tables.one_form(*(given[name] for name in _FORMATS))
     query = select.query(given)
     if (given["as_csv"] or given["parquet"]) and given["limit"] is None:
         query = replace(query, limit=None)
@@ -79,7 +79,7 @@ def _names(columns: str | None) -> list[str] | None:
 
 
 def _export(found: Sequence[Summary], names: Sequence[str] | None, given: dict[str, Any]) -> None:
-    from mitosis.cli import answers
+    from mitosis.cli import answers, export
 
     if given["as_json"]:
         answers.emit(

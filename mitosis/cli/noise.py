@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 )
 @click.option("--metric", default="main", show_default=True, help="The metric that is shown.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
-@export.options("a line for the same seed, one for several")
+@tables.export_options("a line for the same seed, one for several")
 @locate.store_option
 def command(
     trial: str, repeats: int, seeds: int, metric: str, as_json: bool, as_csv: bool, parquet: Path | None,
     url: str | None,
 ) -> int:  # fmt: skip
     """Measure how much the recipe of TRIAL varies; trials that are recorded already are not run again."""
-    export.check(as_json, as_csv, parquet)
+    tables.one_form(as_json, as_csv, parquet)
     from mitosis.again import measure
     from mitosis.notebook import forking
 

@@ -22,13 +22,13 @@ _WIDEST = 40  # columns of a name; longer ones push their own value alone
 @click.argument("trial")
 @click.option("--series", "logged", is_flag=True, help="What it logged while it ran, and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
-@export.options("with --series, a line for each point")
+@tables.export_options("with --series, a line for each point")
 @locate.store_option
 def command(
     trial: str, logged: bool, as_json: bool, as_csv: bool, parquet: Path | None, url: str | None
 ) -> int:
     """Show everything about TRIAL: a unique prefix of its id, @1 for the latest, or a sweep's id."""
-    export.check(as_json, as_csv, parquet)
+    tables.one_form(as_json, as_csv, parquet)
     if (as_csv or parquet) and not logged:
         raise SelectionRefused(
             "one trial is no table, its series are one", "add --series; a table of trials: mitosis ls --csv"

@@ -9,12 +9,16 @@ import shlex
 import shutil
 import sys
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import click
 
+from mitosis.errors import SelectionRefused
 from mitosis.trial import Status
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _WHOLE = ("id", "commit", "sweep", "digest", "param_set")  # to be copied
 _LEAST = 5  # columns of a terminal that a word keeps in a narrow one
@@ -155,3 +159,31 @@ def _rich(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collect
     with console.capture() as capture:
         console.print(table)
     return [line.rstrip() for line in capture.get().rstrip("\n").split("\n")]
+
+
+def export_options(table: str) -> Callable[[F], F]:
+    """Add `--csv` and `--parquet` to a command, which give its `table` to other programs."""
+
+    def decorate(function: F) -> F:
+        for option in (
+            click.option(
+                "--parquet",
+                metavar="FILE",
+                type=click.Path(path_type=Path, dir_okay=False),
+                help="A Parquet file of the same instead.",
+            ),
+            click.option("--csv", "as_csv", is_flag=True, help=f"CSV instead: {table}."),
+        ):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def one_form(*chosen: object) -> bool:
+    """Whether a form for other programs is chosen at all; refused where it is more than one."""
+    if sum(map(bool, chosen)) > 1:
+        raise SelectionRefused(
+            "a table is given in one form", "choose one of --json, --csv, --parquet, --watch"
+        )
+    return any(chosen)

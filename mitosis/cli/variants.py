@@ -30,14 +30,14 @@ _KEYS = (
 @click.option("--experiment", metavar="NAME", help="Only of this experiment.")
 @click.option("--all-projects", is_flag=True, help="Of every project in the store.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
-@export.options("all there is of each version")
+@tables.export_options("all there is of each version")
 @locate.store_option
 def command(
     name: str | None, experiment: str | None, all_projects: bool, as_json: bool, as_csv: bool,
     parquet: Path | None, url: str | None,
 ) -> int:  # fmt: skip
     """List the variants, or show how the versions of NAME (params/fast) differ."""
-    export.check(as_json, as_csv, parquet)
+    tables.one_form(as_json, as_csv, parquet)
     project = None if all_projects else locate.project()
     with locate.opened(url) as store:
         found = store.variant_history(project) if store is not None else []
