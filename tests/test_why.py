@@ -175,8 +175,8 @@ def test_causes_that_interact_share_the_whole_change(lab: Callable[..., Project]
     assert found["change"] == 5.0
     # alone: params +1, code +2; the rest, +2, is the two together, half of it each
     assert close(found["shares"]["params"], 2 / 5) and close(found["shares"]["code"], 3 / 5)
-    text = call("why", a, b)[1]
-    assert "params  40.0 %     +2" in text and f"next: mitosis bisect {a} {b}" in text
+    _, text, hint = call("why", a, b)
+    assert "params  40.0 %     +2" in text and f"next: mitosis bisect {a} {b}" in hint
 
 
 LUCK = """\

@@ -88,7 +88,7 @@ def check_choices(words: Sequence[str], conf: Path) -> None:
         if override.is_delete() or not (conf / override.key_or_group).is_dir():
             continue
         for option in _options(override.value()):
-            if not isinstance(option, str):
+            if option is None or isinstance(option, bool | int | float):
                 what = f"{word} names no option: Hydra reads it as a number, a truth value or null"
                 todo = f"quote the name of the option: \"{override.key_or_group}='...'\""
                 raise ConfigurationRefused(what, todo)
