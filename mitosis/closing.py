@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import ends, expect, identity, leftovers
+from mitosis import ends, expect, identity, leftovers, stamp
 from mitosis.capture import inputs, judge
 from mitosis.errors import MitosisError, StoreAway, StoreRefused, VariantRedefined
 from mitosis.folder import TrialFolder
@@ -120,9 +120,10 @@ def file(store: Store, told: Trial, outcome: Outcome) -> Trial:
     """
     spec, folder = told.spec, TrialFolder(told.spec.folder)
     patience = float(spec.settings.get("patience", PATIENCE))
+    figure_formats = tuple(spec.settings.get("figure_formats", ("png",)))
     try:
         if folder.notebook.exists():  # a trial that was refused in a sweep has none
-            outcome = _show(Trial(spec, outcome))
+            outcome = _show(folder, spec, outcome, figure_formats)
     except (MitosisError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         remark = Remark("no_report", f"the report could not be made: {error}", str(folder.html))
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
@@ -155,9 +156,12 @@ def complete(folder: TrialFolder, trial: Trial) -> None:
 
 def mend(trial: Trial) -> None:
     """Give the folder what only the row knows of the end: the disk was full or read-only. Raises OSError."""
-    folder = TrialFolder(trial.spec.folder)
+    folder, formats = (
+        TrialFolder(trial.spec.folder),
+        tuple(trial.spec.settings.get("figure_formats", ("png",))),
+    )
     if trial.outcome is not None and folder.notebook.exists() and not folder.html.exists():
-        _show(trial)
+        _show(folder, trial.spec, trial.outcome, formats)
     complete(folder, trial)
 
 
@@ -255,10 +259,21 @@ def _digests(folder: TrialFolder) -> dict[str, str]:
     return {name: inputs.digest(path) for name, path in folder.kept().items()}
 
 
-def _show(trial: Trial) -> Outcome:
+def _show(folder: TrialFolder, spec: TrialSpec, outcome: Outcome, formats: tuple[str, ...]) -> Outcome:
     """Extract the figures and render the HTML from the notebook as it was saved."""
-    from mitosis.notebook import pages
+    from mitosis.folder import write_atomic
+    from mitosis.notebook import document, report
 
-    assert trial.outcome is not None
-    formats = trial.spec.settings.get("figure_formats", ("png",))
-    return dataclasses.replace(trial.outcome, figures=pages.make(trial, tuple(formats)))
+    notebook = document.read(folder.notebook)
+    names = report.figures(notebook, folder.figures, formats, stamp.origin(spec))
+    names += report.data(notebook, folder.plotted, folder.figures)
+    outcome = dataclasses.replace(outcome, figures=tuple(names))
+    page = report.html(notebook, Trial(spec, outcome)).encode()
+    try:
+        write_atomic(folder.html, page)
+    except OSError:  # a full disk: the cause shall be there to be read
+        folder.give_room()
+        for cell in notebook.cells:
+            cell["outputs"] = []
+        write_atomic(folder.html, report.html(notebook, Trial(spec, outcome)).encode())
+    return outcome

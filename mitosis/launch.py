@@ -228,7 +228,7 @@ def _execute(
     spec: TrialSpec, request: Request, folder: TrialFolder, verdict: Verdict, display: Display
 ) -> Outcome:
     """Run the notebook in a fresh kernel; what goes wrong becomes the outcome, it does not raise."""
-    from mitosis.notebook import document, execute, forking, pages
+    from mitosis.notebook import document, execute, forking, report
 
     settings = request.settings
     roots = source_roots(spec.code, settings.source_roots)
@@ -266,7 +266,7 @@ def _execute(
             stream=stream,
             beat=functools.partial(_beat, verdict.store, spec.id),
         )
-        warming = threading.Thread(target=pages.warm, name="mitosis-report", daemon=True)
+        warming = threading.Thread(target=report.warm, name="mitosis-report", daemon=True)
         warming.start()
         try:
             execution = execute.execute(job)

@@ -81,7 +81,6 @@ ROOMS = {
         ours=CORE | words("notebook compare differences groups series"), inner=words("jinja2")
     ),
     "notebook.curves": Room(ours=VALUES | words("series")),
-    "notebook.pages": Room(ours=CORE | words("notebook stamp")),
     "notebook.report": Room(
         ours=CORE | words("notebook series stamp"), doors=words("nbconvert nbformat traitlets")
     ),
@@ -104,7 +103,9 @@ ROOMS = {
     "gate": Room(ours=CORE | words("admission capture store settings settle patience garbage")),
     "beside": Room(),
     "ends": Room(ours=CORE | words("capture")),
-    "closing": Room(ours=CORE | words("ends expect capture store notebook settings patience leftovers")),
+    "closing": Room(
+        ours=CORE | words("ends expect capture store notebook settings stamp patience leftovers")
+    ),
     "settle": Room(ours=CORE | words("capture store closing ends settings")),
     "request": Room(ours=words("settings trial")),
     "display": Room(ours=words("gate request trial")),

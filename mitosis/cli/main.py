@@ -117,10 +117,9 @@ def _dispatch(words: list[str]) -> int:
         raise Refused("mitosis does not run on Windows yet: nobody has tested it", "use Linux, macOS or WSL")
     _refuse_mistyped(words[0])
     if not any(word.partition("=")[0] in _NO_RUN for word in words):
-        from mitosis.notebook import forking, pages
+        from mitosis.notebook import forking
 
         forking.prestart()  # the kernel boots beside Hydra, git and the store
-        pages.prestart()
     return _to_hydra(words)
 
 
