@@ -19,6 +19,7 @@ from mitosis.trial import JSON
 _LONGEST_NAME = 200  # bytes of one name; file systems allow 255
 _LONGEST_EXPERIMENT = 1000  # bytes of the whole; systems allow paths of 4096
 _TEMPORARY = ".new-"  # what a write leaves behind when the machine stops in its middle begins with this
+_ROOM = 2**16  # bytes: of SQLite's shared memory
 _RESERVE = 2**20  # bytes: a row, its log and the documents of a trial
 CHECKOUTS = "checkouts"  # below the root: read-only copies of commits
 TRASH = "trash"  # below the root: removed trials
@@ -285,6 +286,23 @@ def trial_folders(root: Path) -> Iterator[TrialFolder]:
 
     if root.is_dir():
         yield from walk(root, top=True)
+
+
+def check_room(directory: Path) -> None:
+    """Raise OSError where the disk is full or a quota is used up.
+
+    SQLite maps a file into its memory, and a process that cannot have a page of it ends by SIGBUS.
+    """
+    import tempfile  # which brings much that reading commands do without
+
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with tempfile.TemporaryFile(dir=directory) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, _ROOM)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
 
 
 def write_atomic(path: Path, content: bytes) -> None:

@@ -20,7 +20,7 @@ from mitosis.errors import (
     StoreRefused,
     TrialRefused,
 )
-from mitosis.folder import make_root
+from mitosis.folder import check_room, make_root
 from mitosis.settings import Checkout, OnDirty, Settings
 from mitosis.trial import CodeState, Remark, Variant
 
@@ -305,6 +305,7 @@ def _root(repository: Path, given: str) -> Path:
 def _make_root(repository: Path, root: Path) -> None:
     try:
         make_root(root, code.git_common_dir(repository) if root.is_relative_to(repository) else None)
+        check_room(root)
     except OSError as error:
         todo = "make it writable or choose another: mitosis.root=DIRECTORY"
         raise TrialRefused(f"the root {root} cannot be written: {error.strerror or error}", todo) from error

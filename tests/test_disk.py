@@ -150,6 +150,20 @@ def test_a_full_disk_is_refused_before_a_trial(toy: Project, small: Path) -> Non
     assert [t["status"] for t in toy.json("ls")] == ["succeeded", "succeeded"]
 
 
+def test_a_quota_that_is_used_up_is_refused_before_a_trial(toy: Project, rationed: Path) -> None:
+    """As a full disk, where a write into mapped memory would end the process by a signal."""
+    root = rationed / "trials"
+    assert toy.run(*words(root)).returncode == 0
+    ballast = fill(rationed)
+    done = toy.run(*words(root))
+    assert done.returncode == 1 and "quota" in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+    ballast.unlink()
+    os.sync()
+    assert toy.run("check").returncode == 0
+    assert toy.run(*words(root)).returncode == 0
+
+
 @pytest.mark.parametrize("how", ["file", "print", "result"])
 def test_a_disk_that_fills_during_a_trial(toy: Project, small: Path, how: str) -> None:
     """The trial ends `failed` with that cause, in the row and on the page; the others are undamaged."""
