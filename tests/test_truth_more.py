@@ -295,3 +295,20 @@ def test_every_end_that_the_page_names_is_attempted() -> None:
     attempts = "".join(p.read_text(encoding="utf-8") for p in (TOP / "tests").glob("test_truth*.py"))
     assert len(named) >= 15
     assert not [kind for kind in named if f'"{kind}"' not in attempts]
+
+
+# --- what the user does not want to be watched ---------------------------------------------------------
+
+
+def test_what_is_not_observed_is_said(home: Path) -> None:
+    """With `mitosis.observe_inputs=false` no file that is read is recorded, and the record says so."""
+    project = project_of_tests.make(home / "unobserved")
+    project.write("toy.py", 'def run(seed, x):\n    return {"main": float(open("data.csv").read())}\n')
+    project.write("data.csv", "4.5\n")
+    project.commit()
+    words = ("experiment=toy", "params=one")
+    seen = trial_of(project, *words)
+    assert [i["path"] for i in seen["inputs"]] == ["data.csv"] and not kinds(seen, "", "notes")
+    unseen = trial_of(project, *words, "mitosis.observe_inputs=false")
+    assert unseen["main"] == 4.5 and unseen["inputs"] == []
+    assert kinds(unseen, "mitosis.observe_inputs", "notes") == {"unobserved"}

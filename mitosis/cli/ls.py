@@ -108,6 +108,9 @@ def _watch(store: Store | None, query: Query, names: Sequence[str] | None) -> in
         return watch.Look(lines, runs, any(watch.waits(s, query.sweep is not None) for s in states))
 
     watch.follow(look)
+    newest = store.find(replace(query, limit=1)) if store is not None else []
+    if store is not None and newest:
+        tables.hint(f"mitosis show {store.short(newest[0].id)}")
     return 0
 
 
