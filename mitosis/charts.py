@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mitosis import compare, groups, identity
@@ -22,7 +22,7 @@ _LINE_POINTS = 2000  # of one logged series
 _SPEC = re.compile(r"^ *const spec = .*$", re.MULTILINE)
 _SIZE = {"width": 520, "height": 320}
 _INK = "#4c78a8"  # where nothing is told apart by its colour
-_DOTS = 1000  # at most, beside intervals that are of all trials
+_DOTS = 400  # at most, beside intervals that are of all trials
 _BESIDE = 11  # pixels from an interval to the dots of its trials, which it would hide
 _LOG = 50  # an axis whose largest number is so many times its smallest is logarithmic
 
@@ -89,13 +89,13 @@ def _check(kind: str, wanted: Wanted) -> None:
 def _line(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
     import altair as alt
 
-    rows = _statistics(numbers, wanted)
+    rows = _statistics(compare.grouped(numbers, _grouping(wanted)), wanted)
     if not all(_is_number(row["x"]) for row in rows):
         raise Refused(
             f"{wanted.x} is not a number in every trial: no line runs along it", "use --kind points"
         )
     x = alt.X("x:Q", title=wanted.x, scale=_scale([row["x"] for row in rows]))
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, **_colour(rows, wanted))
+    base = alt.Chart(_data(rows)).encode(x=x, **_colour(rows, wanted))
     band = base.mark_area(opacity=0.22).encode(y=alt.Y("low:Q", title=wanted.metric), y2="high:Q")
     line = base.mark_line(point=True).encode(
         y=alt.Y("mean:Q", title=wanted.metric, scale=alt.Scale(zero=False)), tooltip=_tips(wanted)
@@ -107,15 +107,16 @@ def _points(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
     """Means with their intervals, and beside them every trial as a dot: the axis need not begin at 0."""
     import altair as alt
 
-    rows = _statistics(numbers, wanted)
+    found = compare.grouped(numbers, _grouping(wanted))
+    rows = _statistics(found, wanted)
     order = list(dict.fromkeys(str(row["place"]) for row in rows))
     x = alt.X("place:N", title=_along(wanted), sort=order, axis=_axis(order))
     y = alt.Y("mean:Q", title=wanted.metric, scale=alt.Scale(zero=False))
     split = {"xOffset": alt.XOffset("group:N")} if wanted.x and wanted.by else {}
     colour = _colour(rows, wanted)
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, **colour, **split)
-    each = _each(numbers, wanted)  # in the order of their places: every place keeps its share
-    dots = alt.Chart(alt.Data(values=each[:: _thinning(len(each))])).encode(x=x, **colour, **split)
+    base = alt.Chart(_data(rows)).encode(x=x, **colour, **split)
+    each = _each(found, wanted)  # in the order of their places: every place keeps its share
+    dots = alt.Chart(_data(each[:: _thinning(len(each))])).encode(x=x, **colour, **split)
     return (
         dots.mark_circle(opacity=0.5, size=34, xOffset=_BESIDE).encode(
             y="value:Q", tooltip=["trial:N", "value:Q"]
@@ -133,11 +134,11 @@ def _thinning(trials: int) -> int:
 def _bars(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
     import altair as alt
 
-    rows = _statistics(numbers, wanted)
+    rows = _statistics(compare.grouped(numbers, _grouping(wanted)), wanted)
     order = list(dict.fromkeys(str(row["place"]) for row in rows))
     split = {"xOffset": alt.XOffset("group:N")} if wanted.x and wanted.by else {}
     x = alt.X("place:N", title=_along(wanted), sort=order, axis=_axis(order))
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, **split)
+    base = alt.Chart(_data(rows)).encode(x=x, **split)
     bars = base.mark_bar().encode(
         y=alt.Y("mean:Q", title=wanted.metric), tooltip=_tips(wanted), **_colour(rows, wanted)
     )
@@ -147,7 +148,7 @@ def _bars(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
 def _scatter(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
     import altair as alt
 
-    rows = _each(numbers, wanted)
+    rows = _each(compare.grouped(numbers, _grouping(wanted)), wanted)
     along = [row["x"] for row in rows]
     if wanted.x and all(_is_number(v) for v in along):
         x: Any = alt.X("x:Q", title=wanted.x, scale=_scale(along))
@@ -155,21 +156,22 @@ def _scatter(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
         order = list(dict.fromkeys(str(row["place"]) for row in rows))
         x = alt.X("place:N", title=_along(wanted), sort=order, axis=_axis(order))
     y = alt.Y("value:Q", title=wanted.metric, scale=alt.Scale(zero=False))
-    chart = alt.Chart(alt.Data(values=rows)).mark_circle(size=60, opacity=0.7)
+    chart = alt.Chart(_data(rows)).mark_circle(size=60, opacity=0.7)
     return chart.encode(x=x, y=y, tooltip=["trial:N", "group:N", "value:Q"], **_colour(rows, wanted))
 
 
 def _heat(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
     import altair as alt
 
+    found = compare.grouped(numbers, (wanted.x, wanted.y))
     rows: list[dict[str, Any]] = [
         {"x": _shown(g.key[0]), "y": _shown(g.key[1]), "mean": g.statistics.mean, "n": g.statistics.n}
-        for g in compare.grouped(numbers, (wanted.x, wanted.y))
+        for g in found
     ]
-    keys = [g.key for g in compare.grouped(numbers, (wanted.x, wanted.y))]
+    keys = [g.key for g in found]
     across = [_shown(v) for v in sorted({k[0] for k in keys}, key=groups.order)]
     up = [_shown(v) for v in sorted({k[1] for k in keys}, key=groups.order, reverse=True)]
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = alt.Chart(_data(rows)).encode(
         x=alt.X("x:N", title=wanted.x, sort=across, axis=_axis(across)),
         y=alt.Y("y:N", title=wanted.y, sort=up),
     )
@@ -200,7 +202,7 @@ def of_series(name: str, found: Sequence[tuple[Summary, Series]], by: Sequence[s
                     "group": labels[trial.id],
                 }
             )
-    chart = alt.Chart(alt.Data(values=rows)).mark_line(strokeWidth=1.5)
+    chart = alt.Chart(_data(rows)).mark_line(strokeWidth=1.5)
     drawn = chart.encode(
         x=alt.X("x:Q", title="step", scale=alt.Scale(zero=False, nice=False)),
         y=alt.Y("value:Q", title=name, scale=alt.Scale(zero=False)),
@@ -214,19 +216,20 @@ def of_series(name: str, found: Sequence[tuple[Summary, Series]], by: Sequence[s
 # --- rows ---------------------------------------------------------------------------------------------
 
 
-def _statistics(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> list[dict[str, JSON]]:
+def _grouping(wanted: Wanted) -> tuple[str, ...]:
+    return tuple(n for n in (wanted.x, *wanted.by) if n) or ("variant",)
+
+
+def _statistics(found: Sequence[compare.Group], wanted: Wanted) -> list[dict[str, JSON]]:
     """A row for each group and place along x: the mean and the ends of its interval."""
-    rows = []
-    names = tuple(n for n in (wanted.x, *wanted.by) if n) or ("variant",)
-    split = {g.key[1:] for g in compare.grouped(numbers, names)} if wanted.x else set()
-    for group in compare.grouped(numbers, names):
+    rows: list[dict[str, JSON]] = []
+    for group in found:
         s = group.statistics
-        key = group.key[1:] if wanted.x else group.key
         rows.append(
             {
                 "x": group.key[0] if wanted.x and _is_number(group.key[0]) else None,
                 "place": _place(group, wanted),
-                "group": _label(key, wanted) if split or not wanted.x else "",
+                "group": _label(group.key[1:] if wanted.x else group.key, wanted),
                 "mean": s.mean,
                 "low": s.mean if s.ci_low is None else s.ci_low,
                 "high": s.mean if s.ci_high is None else s.ci_high,
@@ -236,25 +239,29 @@ def _statistics(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> lis
     return rows
 
 
-def _each(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> list[dict[str, JSON]]:
-    """A row for each trial."""
-    found = compare.grouped(numbers, wanted.by or ("variant",))
-    labels = {t.id: g.label for g in found for t in g.trials}
-    places = {t.id: _place(g, replace(wanted, x="")) for g in found for t in g.trials}
-    rows = []
-    for trial, value in numbers:
-        x = groups.value_of(trial, wanted.x) if wanted.x else None
-        key = tuple(groups.value_of(trial, name) for name in wanted.by)
-        rows.append(
+def _each(found: Sequence[compare.Group], wanted: Wanted) -> list[dict[str, JSON]]:
+    """A row for each trial of the groups `found`."""
+    rows: list[dict[str, JSON]] = []
+    for group in found:
+        x = group.key[0] if wanted.x else None
+        key = group.key[1:] if wanted.x else group.key
+        place = _place(group, wanted)
+        rows += [
             {
                 "x": x if _is_number(x) else None,
-                "place": _shown(x) if wanted.x else places[trial.id],
-                "group": _label(key, wanted) if wanted.by else labels[trial.id],
+                "place": place,
+                "group": _label(key, wanted) if wanted.by else trial.variant,
                 "value": value,
                 "trial": trial.id,
             }
-        )
+            for trial, value in zip(group.trials, group.values, strict=True)
+        ]
     return sorted(rows, key=lambda row: (groups.order(row["x"]), str(row["place"])))
+
+
+def _data(rows: Sequence[Mapping[str, JSON]]) -> Any:
+    """Rows as the data of a chart: a plain dict, whose values Altair does not validate one by one."""
+    return {"values": list(rows)}
 
 
 def _place(group: compare.Group, wanted: Wanted) -> str:

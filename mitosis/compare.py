@@ -9,6 +9,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mitosis import identity
 from mitosis.groups import EVERYTHING, check_names, number, order, value_of, written
@@ -164,19 +165,30 @@ def _labels(keys: Mapping[str, tuple[JSON, ...]], names: Sequence[str], by: Sequ
 
 def describe(values: Sequence[float]) -> Statistics:
     """The statistics of one or more finite numbers; equal ones have an interval without width."""
-    from scipy import stats
-
     low, high = min(values), max(values)
     if len(values) == 1:
         return Statistics(1, values[0], None, None, None, low, high)
     if low == high:
         return Statistics(len(values), low, 0.0, low, low, low, high)
-    with _quiet():
-        mean = min(max(float(stats.tmean(values)), low), high)  # rounding may leave the numbers' own range
-        std, error = float(stats.tstd(values)), float(stats.sem(values))
-        # a spread below the smallest float is one of 0
-        interval = stats.t.interval(CONFIDENCE, len(values) - 1, mean, error) if error else (mean, mean)
-    return Statistics(len(values), mean, std, *_bounds(interval), low, high)
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        mean = min(max(float(np.mean(values)), low), high)  # rounding may leave the numbers' own range
+        std = float(np.std(values, ddof=1))
+    # a spread below the smallest float is one of 0
+    half = _quantile(len(values) - 1) * std / math.sqrt(len(values))
+    return Statistics(len(values), mean, std, *_bounds((mean - half, mean + half)), low, high)
+
+
+@lru_cache(maxsize=1024)
+def _quantile(freedom: int) -> float:
+    """Of Student's t, so that CONFIDENCE lies between it and its negative.
+
+    What `scipy.stats.t.interval` asks for; that module itself takes a second to import.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def pair(a: Group, b: Group) -> Pair:

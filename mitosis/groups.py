@@ -146,7 +146,8 @@ def value_of(trial: Summary, name: str) -> JSON:
     return value
 
 
-def choices(label: str) -> dict[str, str]:
+@lru_cache(maxsize=4096)
+def choices(label: str) -> Mapping[str, str]:
     """The groups' choices in the label of a variant: `digits,model=svm+dt=1` has params and model."""
     found: dict[str, str] = {}
     at = 0
@@ -173,9 +174,16 @@ def _known_names(trial: Summary) -> list[str]:
 
 def written(value: JSON) -> str:
     """The value and its type as a text: `1`, `1.0` and `"1"` are three."""
+    if isinstance(value, str):
+        return _written(value)
     return (
         "(absent)" if value is identity.MISSING else f"{type(value).__name__} {identity.shown(value, 10**6)}"
     )
+
+
+@lru_cache(maxsize=4096)
+def _written(text: str) -> str:
+    return f"str {identity.shown(text, 10**6)}"
 
 
 def order(value: JSON) -> tuple[int, float, str]:

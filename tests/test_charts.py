@@ -35,22 +35,28 @@ def swept() -> list[Summary]:
 
 def rows_of(chart: Any) -> list[dict[str, Any]]:
     """The rows of the layer that holds the means."""
-    spec = chart.to_dict()
-    layers = [spec, *spec.get("layer", ())]
-    tables = [layer["data"]["values"] for layer in layers if "values" in layer.get("data", {})]
+    tables = tables_of(chart)
     return next((t for t in tables if "mean" in t[0]), tables[0])
 
 
-def test_many_trials_are_dots_no_more_than_a_thousand() -> None:
+def tables_of(chart: Any) -> list[list[dict[str, Any]]]:
+    """The rows of each layer that has its own."""
+    spec = chart.to_dict()
+    layers = [layer for layer in (spec, *spec.get("layer", ())) if "data" in layer]
+    return [spec["datasets"][layer["data"]["name"]] for layer in layers]
+
+
+def test_many_trials_are_dots_no_more_than_a_few_hundred() -> None:
     """Each place keeps its share, the intervals are of all, and the subtitle says so; values stand alone."""
     many = [
         summary(n, "ab"[n % 2], main=float(n), seed=n, params="{}", param_set=str(n % 2)) for n in range(2400)
     ]
-    spec = charts.of_metric("toy", many, charts.Wanted(by=("params",))).to_dict()
-    dots, intervals = (layer["data"]["values"] for layer in spec["layer"][:2])
-    assert len(dots) == 800 and [sum(row["place"] == place for row in dots) for place in "ab"] == [400, 400]
+    chart = charts.of_metric("toy", many, charts.Wanted(by=("params",)))
+    spec = chart.to_dict()
+    dots, intervals = tables_of(chart)[:2]
+    assert len(dots) == 400 and [sum(row["place"] == place for row in dots) for place in "ab"] == [200, 200]
     assert [(row["place"], row["n"]) for row in intervals] == [("a", 1200), ("b", 1200)]
-    assert spec["title"]["subtitle"].endswith("2400 trials, one of every 3 as a dot")
+    assert spec["title"]["subtitle"].endswith("2400 trials, one of every 6 as a dot")
     assert spec["title"]["text"] == "toy: main by params"
 
 
@@ -124,9 +130,9 @@ def test_a_series_is_a_line_for_each_trial() -> None:
     """Steps along, values up, nan a gap; coloured by trial or by group."""
     one = series.Series("loss", (0, 1, 2), (1.0, float("nan"), 0.5))
     pairs = [(t, one) for t in swept()[::12]]
-    rows = charts.of_series("loss", pairs, ("model",)).to_dict()["data"]["values"]
+    (rows,) = tables_of(charts.of_series("loss", pairs, ("model",)))
     assert len(rows) == 6 and rows[1]["value"] is None and rows[0]["group"] == "svm"
-    assert len({r["group"] for r in charts.of_series("loss", pairs).to_dict()["data"]["values"]}) == 2
+    assert len({r["group"] for r in tables_of(charts.of_series("loss", pairs))[0]}) == 2
 
 
 def _store(tmp_path: Path) -> str:

@@ -43,15 +43,26 @@ class Address:
 
     def here(self, lines: Iterable[Summary]) -> list[Summary]:
         """As `of`, for lines of `ls`."""
-        places = ((line, self._folder(line.folder, line.experiment, line.id)) for line in lines)
+        there: dict[str, bool] = {}  # whether a directory is there: thousands of lines have one
+        places = ((line, self._folder(line.folder, line.experiment, line.id, there)) for line in lines)
         return [line if own is None else replace(line, folder=own) for line, own in places]
 
-    def _folder(self, recorded: str, experiment: str, trial: str) -> str | None:
-        root = Path(recorded.removesuffix(f"{experiment}/{trial}"))
-        if self.path is None or root.is_dir():  # a folder that is gone from its root is gone
+    def _folder(
+        self, recorded: str, experiment: str, trial: str, there: dict[str, bool] | None = None
+    ) -> str | None:
+        if self.path is None:
             return None
-        own = self.path.parent / experiment / trial
-        return str(own) if own.is_dir() else None
+        there = {} if there is None else there
+        root = recorded.removesuffix(f"{experiment}/{trial}")
+        if root not in there:
+            there[root] = Path(root).is_dir()
+        if there[root]:  # a folder that is gone from its root is gone
+            return None
+        beside = str(self.path.parent / experiment)
+        if beside not in there:
+            there[beside] = Path(beside).is_dir()
+        own = f"{beside}/{trial}"
+        return own if there[beside] and Path(own).is_dir() else None
 
 
 def read(text: str | Path) -> Address:

@@ -12,7 +12,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
-    Row,
     Select,
     and_,
     case,
@@ -74,42 +73,55 @@ SORTS: dict[str, ColumnElement[Any]] = {
 """What a page can be sorted by, besides `metrics.NAME` and `params.NAME`."""
 
 
+_LINE = (
+    *(_T.seq, _T.id, schema.projects.c.name, _T.experiment, _T.variant, PARAMS),
+    *(_T.param_set, _T.seed, _T.status, _T.main_text, _T.commit, _T.branch, _T.dirty, _T.started),
+    *(_T.seconds, _T.cpu_seconds, _T.sweep, _T.job, _T.folder, _T.note, _T.taints, _T.code_identity),
+    *(_T.expectation, _T.removed),
+)
+"""What `_summary` takes a row of, in its order."""
+
+
 def find(connection: Connection, query: Query) -> list[Summary]:
     """One page of summaries, by two queries at most; raises Refused for an unknown `sort`."""
     rows = connection.execute(_page(query, connection.dialect.name)).all()
     if not rows:
         return []
-    metrics, tags = _metrics_and_tags(connection, query, [row.seq for row in rows])
-    return [_summary(row, metrics[row.seq], tags[row.seq]) for row in rows]
+    metrics, tags = _metrics_and_tags(connection, query, [row[0] for row in rows])
+    return [_summary(row, metrics.get(row[0], {}), tags.get(row[0], ())) for row in rows]
 
 
-def _summary(row: Row[Any], metrics: dict[str, float], tags: list[str]) -> Summary:
+def _summary(row: Sequence[Any], metrics: dict[str, float], tags: Sequence[str]) -> Summary:
+    """The line of a row of `_LINE`; by place: a name costs more, and there may be thousands of rows."""
+    _, name, project, experiment, variant, params, param_set, seed, status, main, *rest = row
+    commit, branch, dirty, started, seconds, cpu_seconds, sweep, job, folder, note, *rest = rest
+    taints, code, expectation, removed = rest
     return Summary(
-        id=row.id,
-        project=row.project_name,
-        experiment=row.experiment,
-        variant=row.variant,
-        params=row.params,
-        param_set=row.param_set,
-        seed=row.seed,
-        status=Status(row.status),
-        main=None if row.main_text is None else json.loads(row.main_text),
+        id=name,
+        project=project,
+        experiment=experiment,
+        variant=variant,
+        params=params,
+        param_set=param_set,
+        seed=seed,
+        status=Status(status),
+        main=None if main is None else json.loads(main),
         metrics=metrics,
-        commit=row.commit,
-        branch=row.branch,
-        dirty=row.dirty,
-        started_at=schema.iso(row.started),
-        seconds=row.seconds,
-        cpu_seconds=row.cpu_seconds,
-        sweep=row.sweep,
-        job=row.job,
-        folder=row.folder,
-        note=row.note,
+        commit=commit,
+        branch=branch,
+        dirty=dirty,
+        started_at=schema.iso(started),
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        sweep=sweep,
+        job=job,
+        folder=folder,
+        note=note,
         tags=tuple(sorted(tags)),
-        taints=row.taints,
-        code_identity=row.code_identity or "",
-        expectation=row.expectation or "",
-        removed=row.removed is not None,
+        taints=taints,
+        code_identity=code or "",
+        expectation=expectation or "",
+        removed=removed is not None,
     )
 
 
@@ -128,8 +140,7 @@ def _page(query: Query, dialect: str) -> Select[Any]:
             chosen.append(_T.started > -(2**62))
         page = select(_T.seq).select_from(tables).where(*chosen).order_by(*order).limit(query.limit)
         chosen = [_T.seq.in_(page.correlate(None))]
-    columns = (schema.trials, schema.projects.c.name.label("project_name"), PARAMS.label("params"))
-    return select(*columns).select_from(tables).where(*chosen).order_by(*order).limit(query.limit)
+    return select(*_LINE).select_from(tables).where(*chosen).order_by(*order).limit(query.limit)
 
 
 def _sorted_by(name: str, dialect: str) -> tuple[FromClause, ColumnElement[Any]]:
@@ -248,11 +259,11 @@ def _metrics_and_tags(
     )
     metrics: dict[int, dict[str, float]] = defaultdict(dict)
     tags: dict[int, list[str]] = defaultdict(list)
-    for row in connection.execute(both):
-        if row.is_tag:
-            tags[row.trial].append(row.name)
+    for trial, is_tag, name, value in connection.execute(both).all():
+        if is_tag:
+            tags[trial].append(name)
         else:
-            metrics[row.trial][row.name] = math.nan if row.value is None else row.value
+            metrics[trial][name] = math.nan if value is None else value
     return metrics, tags
 
 
@@ -336,10 +347,9 @@ def jobs(connection: Connection, name: str) -> tuple[dict[Status, int], int]:
 def standing(connection: Connection, name: str, first: int, last: int) -> dict[int, Summary]:
     """By number, the trials that stand for the jobs `first` to `last` of the sweep; two queries."""
     claims = schema.claims.c
-    columns = (schema.trials, schema.projects.c.name.label("project_name"), PARAMS.label("params"))
     within = (claims.sweep == name, claims.job >= first, claims.job <= last)
     question = (
-        select(*columns, claims.job.label("claimed"))
+        select(*_LINE, claims.job)
         .select_from(NAMED.join(schema.claims, claims.trial == _T.seq))
         .where(*within)
     )
@@ -351,7 +361,7 @@ def standing(connection: Connection, name: str, first: int, last: int) -> dict[i
         select(m.trial, m.name, m.value).where(m.trial.in_(holders))
     ):
         metrics[trial][metric] = math.nan if value is None else value
-    return {row.claimed: _summary(row, metrics[row.seq], []) for row in rows}
+    return {row[-1]: _summary(row[:-1], metrics[row[0]], ()) for row in rows}
 
 
 def integrity(connection: Connection) -> list[str]:

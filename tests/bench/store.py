@@ -50,6 +50,8 @@ READING = {
     "sort-params": ("ls", "--all-projects", "--sort", "-params.dt"),
     "group-by": ("ls", "--all-projects", "--group-by", "status"),
     "show": ("show", "@1"),
+    "compare": ("compare", "--all-projects", "--by", "branch"),
+    "plot": ("plot", "main", "--all-projects", "--by", "branch", "-o", "plot.png"),
 }
 """Commands whose answer has about the same size whatever the store holds."""
 
