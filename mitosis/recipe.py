@@ -99,7 +99,7 @@ def _found(trial: Trial, recipe: Recipe) -> str:
     try:
         moved = shape.moved(repository, *commits)
     except RepositoryRefused:
-        return f"commit {commits[0][:12]} is gone"
+        return f"commit {commits[0][:7]} is gone"
     read = [r.path for r in (*trial.spec.inputs, *trial.outcome.inputs)]
     kinds = {_kind(path) for path in read if not path.startswith("/")}
     for path in moved:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import math
@@ -115,6 +116,13 @@ def answer(*words: str, code: int = 0) -> Any:
     return json.loads(out)
 
 
+def table(*words: str) -> list[dict[str, str]]:
+    """The rows that a command gives as CSV."""
+    got, out, err = call(*words, "--csv")
+    assert got == 0, err + out
+    return list(csv.DictReader(io.StringIO(out)))
+
+
 def close(value: float, wanted: float) -> bool:
     return math.isclose(value, wanted, rel_tol=1e-9, abs_tol=1e-9)
 
@@ -177,6 +185,12 @@ def test_causes_that_interact_share_the_whole_change(lab: Callable[..., Project]
     assert close(found["shares"]["params"], 2 / 5) and close(found["shares"]["code"], 3 / 5)
     _, text, hint = call("why", a, b)
     assert "params  40.0 %     +2" in text and f"next: mitosis bisect {a} {b}" in hint
+    shares = table("why", a, b)
+    assert {row["cause"]: round(float(row["makes"]), 9) for row in shares} == {"params": 2.0, "code": 3.0}
+    differing = table("diff", a, b)
+    assert [(r["a"], r["b"]) for r in differing if r["kind"] == "params"] == [("1.0", "2.0")]
+    main_of = next(r for r in differing if r["name"] == "main")
+    assert (main_of["a"], main_of["b"], main_of["absolute"]) == ("1.0", "6.0", "5.0")
 
 
 LUCK = """\
@@ -459,6 +473,8 @@ def test_a_culprit_among_64_commits(lab: Callable[..., Project]) -> None:
     skipped = [run["commit"] for run in found["runs"] if run["verdict"] == "skipped"]
     assert skipped and set(skipped) <= {commits[n] for n in broken}
     assert project.status() == "" and project.git("rev-parse", "HEAD") == commits[64]
+    bad = [run["commit"] for run in table("bisect", a, b) if run["first_bad"] == "true"]
+    assert bad == [commits[culprit]]
     side_by_side = answer("bisect", a, b, "--jobs", "2")
     assert side_by_side["commit"] == commits[culprit]
 

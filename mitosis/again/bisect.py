@@ -143,7 +143,7 @@ class Search:
             there = hybrids.found(store, self.bench, wanted)
         if there is not None:
             return there, False
-        why = f"bisects at {wanted.commit[:10]}, seed {wanted.seed}"
+        why = f"bisects at {wanted.commit[:7]}, seed {wanted.seed}"
         new = recorded.run(self.bench, wanted, self.display, why, "bisect")
         if new.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
@@ -200,7 +200,7 @@ def bisect(
     ends = good.spec.code.commit, bad.spec.code.commit
     if ends[0] == ends[1]:
         raise Refused(
-            f"both trials are of commit {ends[0][:10]}: no commit lies between them",
+            f"both trials are of commit {ends[0][:7]}: no commit lies between them",
             f"see what differs: mitosis diff {good.id} {bad.id}",
         )
     today = environment.digest(environment.collect())
@@ -210,9 +210,7 @@ def bisect(
         search.look([ends[0]])
         run = search.known[ends[0]]
         if run.value is None:
-            raise Refused(
-                f"the good commit {ends[0][:10]} cannot run here: {run.reason}", "mitosis reproduce"
-            )
+            raise Refused(f"the good commit {ends[0][:7]} cannot run here: {run.reason}", "mitosis reproduce")
         asked = search.question = replace(asked, good=run.value)
         search.known[ends[0]] = replace(run, verdict=GOOD)
     search.look([ends[1]])
@@ -246,7 +244,7 @@ def _is_bad(end: Run, good: Trial, bad: Trial) -> None:
     """Raises Refused where the last commit cannot be told from the good one."""
     if end.verdict == BAD:
         return
-    what = f"the code of commit {end.commit[:10]} with the parameters, seed and data of {good.id}"
+    what = f"the code of commit {end.commit[:7]} with the parameters, seed and data of {good.id}"
     if end.value is None:
         raise Refused(
             f"{what} cannot run: {end.reason}",

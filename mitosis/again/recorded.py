@@ -213,7 +213,7 @@ def commit_of(bench: Bench, recipe: Recorded) -> str:
         answer = git.attempt(bench.repository, "cat-file", "-e", f"{commit}^{{commit}}")
         if answer.returncode != 0:
             raise Impossible(
-                f"commit {commit[:12]} is not in the repository {git.shown(str(bench.repository))}",
+                f"commit {commit[:7]} is not in the repository {git.shown(str(bench.repository))}",
                 "fetch it from the remote that has it: git fetch",
             )
     if not recipe.taken:

@@ -160,7 +160,7 @@ def _verified(repository: Path, commit: str) -> _Source:
     answer = git.attempt(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", name)
     if answer.returncode != 0:
         raise RepositoryRefused(
-            f"commit {commit[:12]} is not in the repository {git.shown(str(repository))}",
+            f"commit {commit[:7]} is not in the repository {git.shown(str(repository))}",
             "fetch it from the remote that has it: git fetch",
         )
     return _Source(git.directory(repository), repository)
@@ -219,7 +219,7 @@ def _store(source: _Source, path: str, name: str | None, commit: str) -> _Source
             return candidate
     if candidates:
         raise RepositoryRefused(
-            f"commit {commit[:12]} of the submodule {git.shown(path)} is not here",
+            f"commit {commit[:7]} of the submodule {git.shown(path)} is not here",
             "fetch it: git submodule update --init --recursive",
         )
     return None

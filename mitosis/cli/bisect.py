@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mitosis import differences
-from mitosis.cli import answers, bench, locate, tables, text
+from mitosis.cli import answers, bench, export, locate, tables, text
+from mitosis.frame import Frame
 
 if TYPE_CHECKING:
     from mitosis.again.bisect import Answer, Run
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Seeds for each commit.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Commits at a time.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+@tables.export_options("a line for each commit that was looked at")
 @locate.store_option
 def command(
     good: str, bad: str, metric: str, tolerance: float | None, seeds: int, jobs: int, as_json: bool,
-    url: str | None,
+    as_csv: bool, parquet: Path | None, url: str | None,
 ) -> int:  # fmt: skip
     """Find the first commit after trial GOOD, up to trial BAD, at which the number is no longer GOOD's."""
+    tables.one_form(as_json, as_csv, parquet)
     from mitosis.again import bisect
     from mitosis.notebook import forking
 
@@ -43,6 +47,8 @@ def command(
     told = _Told(place, found)
     if as_json:
         answers.emit(_document(found, told))
+    elif as_csv or parquet:
+        export.write(_frame(found), parquet)
     else:
         print("\n".join(_lines(found, told)))
         tables.hint(_next(old, new, found))
@@ -76,7 +82,7 @@ def _lines(found: Answer, told: _Told) -> Iterator[str]:
     shown = text.number(asked.good)
     yield f"good: {text.safe(asked.metric)}={shown}, tolerance {text.number(asked.tolerance)}"
     for run in found.runs:
-        yield f"  {run.commit[:10]}  {_said(run)}"
+        yield f"  {run.commit[:7]}  {_said(run)}"
     skipped = sum(run.verdict == "skipped" for run in found.runs)
     yield f"{found.length} commits, {found.started} run, {skipped} could not run"
     yield ""
@@ -109,6 +115,17 @@ def _said(run: Run) -> str:
         return f"skipped  {text.safe(run.reason)}"
     by = run.trials[0].id if run.trials else ""
     return f"{run.verdict:<7}  {text.number(run.value)}  {by}{'' if run.started else ' (recorded)'}"
+
+
+def _frame(found: Answer) -> Frame:
+    """A row for each commit, in the order in which they were run."""
+    rows = (
+        (run.commit, run.commit == found.commit, run.verdict, run.value, [t.id for t in run.trials],
+         run.started, run.reason)
+        for run in found.runs
+    )  # fmt: skip
+    names = ("commit", "first_bad", "verdict", "value", "trials", "started", "reason")
+    return Frame(names, tuple(rows))
 
 
 def _document(found: Answer, told: _Told) -> dict[str, object]:

@@ -26,7 +26,8 @@ _ALL_PAIRS = 4  # groups; with more, the text tells only how the first differs f
 @click.command()
 @click.option(
     "--by",
-    default="variant",
+    multiple=True,
+    default=["variant"],
     show_default=True,
     metavar="NAMES",
     help="What makes a group: params.dt,model; variant; everything (all but the seed).",
@@ -42,12 +43,12 @@ _ALL_PAIRS = 4  # groups; with more, the text tells only how the first differs f
 @tables.export_options("a line for each metric and group")
 @locate.store_option
 def command(
-    by: str, metrics: tuple[str, ...], better: str | None, as_json: bool, as_csv: bool,
+    by: tuple[str, ...], metrics: tuple[str, ...], better: str | None, as_json: bool, as_csv: bool,
     parquet: Path | None, url: str | None, **wanted: Any,
 ) -> int:  # fmt: skip
     """Compare groups of trials over their seeds: means, 95 % intervals, and every pair's difference."""
     other = tables.one_form(as_json, as_csv, parquet)
-    names = tuple(name.strip() for name in by.split(",") if name.strip()) or ("variant",)
+    names = sample.names(by) or ("variant",)
     with locate.opened(url) as store:
         found = sample.choose(store, wanted, names)
         if found is None and not other:
@@ -71,7 +72,7 @@ def command(
         for number, comparison in enumerate(every):
             lines = [*_told(comparison, found, names, better or ""), *_repeats(floors[comparison.metric])]
             print("\n".join(["", *lines] if number else lines))
-    tables.hint(_next(every[0], by))
+    tables.hint(_next(every[0], names))
     return 0
 
 
@@ -223,8 +224,8 @@ def _seeds_said(group: compare.Group) -> str:
     return f"{seeds} seeds" if seeds > 1 else "and one seed says nothing of its spread: run more seeds"
 
 
-def _next(comparison: compare.Comparison, by: str) -> str:
+def _next(comparison: compare.Comparison, by: Sequence[str]) -> str:
     if not comparison.groups:
         return "mitosis ls"
-    option = "" if by == "variant" else f" --by {by}"
+    option = "" if tuple(by) == ("variant",) else f" --by {','.join(by)}"
     return f"mitosis plot {text.safe(comparison.metric)}{text.safe(option)}"

@@ -13,9 +13,10 @@ import click
 from mitosis import differences, finding, identity, telling
 from mitosis.again import noise, unseen
 from mitosis.capture import git
-from mitosis.cli import answers, chosen, locate, tables, text
+from mitosis.cli import answers, chosen, export, locate, tables, text
 from mitosis.differences import Change, Differences, Metric
 from mitosis.errors import RepositoryRefused
+from mitosis.frame import Frame
 from mitosis.trial import JSON
 
 if TYPE_CHECKING:
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
 @click.argument("b")
 @click.option("--patch", is_flag=True, help="The lines of the code that differ, as git shows them.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+@tables.export_options("a line for each thing that differs")
 @locate.store_option
-def command(a: str, b: str, patch: bool, as_json: bool, url: str | None) -> int:
+def command(
+    a: str, b: str, patch: bool, as_json: bool, as_csv: bool, parquet: Path | None, url: str | None
+) -> int:
     """Show what differs between A and B: trials, variants (`fast`, `toy/fast`) or sweeps."""
+    tables.one_form(as_json, as_csv, parquet)
     with locate.required(url, a) as store:
         project = None if url else locate.project()
         sides = chosen.chosen(store, a, project), chosen.chosen(store, b, project)
@@ -44,6 +49,8 @@ def command(a: str, b: str, patch: bool, as_json: bool, url: str | None) -> int:
     if as_json:
         known = noise.document(floor) if floor is not None else None
         answers.emit({**document(found, sides, told), "noise": known})
+    elif as_csv or parquet:
+        export.write(_frame(found), parquet)
     else:
         with tables.paged():
             print("\n".join(lines(found, sides, told, floor)))
@@ -240,6 +247,31 @@ def document(found: Differences, sides: Sequence[chosen.Chosen], told: _Code) ->
         ],
         "not_reproducible": found.not_reproducible,
     }
+
+
+def _frame(found: Differences) -> Frame:
+    """A row for each thing that differs, under the names of the JSON; several values are a JSON list."""
+    kinds = {
+        "params": found.params,
+        "variants": found.variants,
+        "files": found.files,
+        "entry_point": found.entry_point,
+        "lookups": found.lookups,
+        "inputs": found.inputs,
+        "seed": found.seed,
+        "environment": found.environment,
+    }
+    rows: list[tuple[JSON, ...]] = [
+        (kind, change.name, _cell(change.a), _cell(change.b), None, None)
+        for kind, changes in kinds.items()
+        for change in changes
+    ]
+    rows += [("metrics", m.name, m.a, m.b, m.absolute, m.relative) for m in found.metrics]
+    return Frame(("kind", "name", "a", "b", "absolute", "relative"), tuple(rows))
+
+
+def _cell(values: Sequence[JSON]) -> JSON:
+    return None if not values else values[0] if len(values) == 1 else list(values)
 
 
 def _items(changes: Sequence[Change]) -> list[JSON]:

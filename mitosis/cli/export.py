@@ -15,7 +15,8 @@ from mitosis.errors import SelectionRefused
 from mitosis.frame import Frame
 from mitosis.trial import strict
 
-_FLOATS = ("seconds", "cpu_seconds", "mean", "std", "ci_low", "ci_high", "min", "max", "step", "value")
+_FLOATS = ("seconds", "cpu_seconds", "mean", "std", "ci_low", "ci_high", "min", "max", "step", "value",
+           "absolute", "relative", "share", "makes")  # fmt: skip
 
 
 def write(frame: Frame, parquet: Path | None) -> None:

@@ -15,10 +15,14 @@ from mitosis.errors import Refused, TrialNotFound
 from mitosis.folder import TrialFolder, write_atomic
 from mitosis.trial import Trial
 
+_FORMATS = ("png", "svg", "pdf", "jpeg", "jpg", "csv")
+
 
 @click.command()
 @click.argument("trials", metavar="TRIAL...", nargs=-1, required=True)
-@click.option("--format", "kind", metavar="FORMAT", help="Only in this format: png, svg, pdf, jpeg, csv.")
+@click.option(
+    "--format", "kind", type=click.Choice(_FORMATS, case_sensitive=False), help="Only in this format."
+)
 @click.option(
     "-o",
     "--output",
@@ -57,16 +61,22 @@ def _figures(trial: Trial, kind: str | None) -> Iterator[tuple[str, Path]]:
     spec = trial.spec
     folder = TrialFolder(spec.folder)
     names = trial.outcome.figures if trial.outcome else ()
-    wanted = {"jpg": "jpeg"}.get(kind.lower(), kind.lower()) if kind else None
-    chosen = [n for n in names if wanted in (None, n.rpartition(".")[2].lower())]
+    kind = "jpeg" if kind == "jpg" else kind
+    chosen = [n for n in names if kind in (None, n.rpartition(".")[2].lower())]
     if not chosen:
         has = sorted({n.rpartition(".")[2] for n in names} - {"csv"})
-        what = f"no {wanted} figure, but {', '.join(has)}" if has else "no figure"
-        todo = f"keep that format when it runs: mitosis.figure_formats=[{', '.join([*has, str(wanted)])}]"
-        if not has or wanted == "csv":
+        what = f"no {kind} figure, but {', '.join(has)}" if has else "no figure"
+        todo = f"keep that format when it runs: mitosis.figure_formats=[{', '.join([*has, str(kind)])}]"
+        if not has or kind == "csv":
             todo = f"see what there is: mitosis show {trial.id}"
         raise TrialNotFound(f"trial {trial.id} has {what}", todo)
     prefix = "-".join(filter(None, (_slug(w) for w in (spec.experiment, _variant(trial)))))
+    gone = [name for name in chosen if not (folder.figures / name).exists()]
+    if gone:
+        what = f"the figure {gone[0]} of trial {trial.id} is gone from {folder.figures}"
+        raise TrialNotFound(
+            what, f"run it again: mitosis reproduce {trial.id}; what else is gone: mitosis check"
+        )
     for name in chosen:
         yield f"{prefix}-seed{spec.seed}-{name}", folder.figures / name
 

@@ -70,6 +70,10 @@ def _lines(trial: Trial, done: Measured) -> Iterator[str]:
         yield f"no repeat of {trial.id} succeeded: {last.id} {last.status.value}"
         return
     rows = [[name, str(spread.n), *_numbers(spread)] for name, spread in _spreads(noise)]
+    if not rows:
+        name = text.safe(noise.metric)
+        yield f"fewer than two of these trials have a finite number {name}: nothing varies"
+        return
     columns = [noise.metric, "n", "mean", "std", "min", "max"]
     yield from tables.plain(columns, rows, right=tuple(columns[1:]))
     yield said(noise)

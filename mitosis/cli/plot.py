@@ -27,7 +27,7 @@ _MOST_LINES = 20  # of logged series, where the trials are not named
 @click.option("--x", default="", metavar="NAME", help="What to plot along: params.dt, model, metrics.loss.")
 @click.option("--y", default="", metavar="NAME", help="The second name of a heat map.")
 @click.option(
-    "--by", default="", metavar="NAMES", help="A colour for each: model, params.dt; several by commas."
+    "--by", multiple=True, metavar="NAMES", help="A colour for each: model, params.dt; several by commas."
 )
 @click.option("--kind", type=click.Choice(charts.KINDS), help="Instead of the kind that fits.")
 @click.option("--series", "logged", metavar="NAME", help="A series that WHAT (trials) logged while they ran.")
@@ -41,7 +41,7 @@ def command(
     what: tuple[str, ...],
     x: str,
     y: str,
-    by: str,
+    by: tuple[str, ...],
     kind: str | None,
     logged: str | None,
     output: Path | None,
@@ -56,7 +56,7 @@ def command(
     kind_of_file = _format(output)
     if not charts.available():
         raise Refused("drawing needs altair and vl-convert", "install them: pip install 'mitosis[plot]'")
-    names = tuple(name.strip() for name in by.split(",") if name.strip())
+    names = sample.names(by)
     if logged is not None:
         if x or y or kind:
             raise Refused(
@@ -80,7 +80,7 @@ def command(
         given = charts.Wanted(metric, x, y, names, kind or "")
         chart, name = (
             charts.of_metric(picked.experiment, trials, given),
-            "-".join(filter(None, (metric, x, y, by))),
+            "-".join(filter(None, (metric, x, y, *names))),
         )
         print(sample.told(sample.left_out(picked.selection), len(trials)), file=sys.stderr)
     content = stamp.stamped(charts.rendered(chart, kind_of_file), [stamp.origin(t) for t in trials])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,6 +46,11 @@ def options(command: F) -> F:
     ):
         command = decorate(command)
     return command
+
+
+def names(given: Sequence[str]) -> tuple[str, ...]:
+    """The names of an option that takes several: by commas, and each time that it is given."""
+    return tuple(dict.fromkeys(name.strip() for words in given for name in words.split(",") if name.strip()))
 
 
 def choose(store: Store | None, wanted: Mapping[str, Any], by: tuple[str, ...]) -> Sample | None:

@@ -49,7 +49,7 @@ def show(store: Store, sweep: str, as_json: bool) -> int:
         more = sum(state.counts.values()) - len(rows)
         if more > 0:
             print(f"{more} more: mitosis ls --sweep {name} --sort job --limit 0")
-    tables.hint(_next(state, name))
+    tables.hint(*_next(state, name))
     return 0
 
 
@@ -88,13 +88,15 @@ def _lines(state: SweepState) -> Iterator[str]:
     yield from (f"{name:<{width}}  {text.safe(value)}" for name, value in facts.items() if value)
 
 
-def _next(state: SweepState, name: str) -> str:
+def _next(state: SweepState, name: str) -> tuple[str, str, str]:
+    """A command, and what is said before and after it."""
+    watching = f"mitosis ls --sweep {name} --watch"
     if state.running:
-        return f"mitosis ls --sweep {name} --watch"
+        return watching, "", ""
     if state.record.command is None:
-        return f"mitosis ls --sweep {name}"
-    if state.waiting or any(n for s, n in state.counts.items() if s is not Status.SUCCEEDED):
-        return f"mitosis resume {name}"
-    from mitosis.cli.main import COMMANDS
-
-    return f"mitosis {'compare' if 'compare' in COMMANDS else 'ls --group-by variant'} --sweep {name}"
+        return f"mitosis ls --sweep {name}", "", ""
+    if state.waiting:  # for an engine, or for a launcher that is gone: nobody here can tell
+        return f"mitosis resume {name}", "", f", where its launcher is gone; else: {watching}"
+    if any(n for s, n in state.counts.items() if s is not Status.SUCCEEDED):
+        return f"mitosis resume {name}", "", ""
+    return f"mitosis compare --sweep {name}", "", ""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mitosis.cli import answers, bench, locate, tables, text
+from mitosis.cli import answers, bench, export, locate, tables, text
+from mitosis.errors import SelectionRefused
+from mitosis.frame import Frame
 from mitosis.trial import Trial
 
 if TYPE_CHECKING:
@@ -35,11 +38,16 @@ if TYPE_CHECKING:
 )
 @click.option("--plan", is_flag=True, help="Say what would be run and how long it takes; run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+@tables.export_options("a line for each cause and its share")
 @locate.store_option
 def command(
-    a: str, b: str, metric: str, by: str, repeats: int, plan: bool, as_json: bool, url: str | None
-) -> int:
+    a: str, b: str, metric: str, by: str, repeats: int, plan: bool, as_json: bool, as_csv: bool,
+    parquet: Path | None, url: str | None,
+) -> int:  # fmt: skip
     """Explain the change from trial A to trial B: run A with B's code, with B's parameters, and so on."""
+    tables.one_form(as_json, as_csv, parquet)
+    if plan and (as_csv or parquet):
+        raise SelectionRefused("a plan is no table", "leave --plan out, or take it as --json")
     from mitosis.again import why
     from mitosis.notebook import forking
 
@@ -61,6 +69,8 @@ def command(
         found = why.explain(store, place, two, metric, repeats, bench.Steps())
     if as_json:
         answers.emit(_document(two, found))
+    elif as_csv or parquet:
+        export.write(_frame(found), parquet)
     else:
         print("\n".join(_lines(two, found)))
         tables.hint(_next(two, found))
@@ -203,6 +213,22 @@ def _document(two: Pair, found: Answer) -> dict[str, object]:
         },
         "trials": [_hybrid(h) for h in found.trials],
     }
+
+
+def _frame(found: Answer) -> Frame:
+    """A row for each cause, and for each part of the code; a share that cannot be told is empty."""
+    shares = {**found.shares, **found.parts}
+    rows = (
+        (
+            found.metric,
+            cause,
+            share,
+            None if share is None else share * found.change,
+            found.within_noise(cause),
+        )
+        for cause, share in shares.items()
+    )
+    return Frame(("metric", "cause", "share", "makes", "within_noise"), tuple(rows))
 
 
 def _hybrid(hybrid: Hybrid) -> dict[str, object]:

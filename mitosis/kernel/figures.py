@@ -1,10 +1,11 @@
-"""Gives each matplotlib figure that the notebook shows its title as metadata, and keeps what it plots."""
+"""Gives each matplotlib figure its title as metadata, shows what nothing would, keeps what it plots."""
 
 from __future__ import annotations
 
 import csv
 import itertools
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from mitosis.kernel import notes
 DATA = ".data"  # in the trial's folder: what is plotted, until the figure's file has its name
 COLUMNS = ("kind", "label", "index", "x", "y", "z", "value")
 MOST_ROWS = 1_000_000  # of one axes
+_SILENT = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # backends that write files alone
 
 Row = tuple[Any, ...]
 
@@ -46,6 +48,29 @@ def name_by_title(shell: Any, data: str = "") -> None:
 
     formatter = shell.display_formatter.mimebundle_formatter
     formatter.for_type_by_name("matplotlib.figure", "Figure", titled)
+
+
+def show_open(shell: Any) -> None:
+    """Show the figures that are still open where matplotlib's backend shows none.
+
+    A module that says `matplotlib.use("Agg")`, or MPLBACKEND=Agg as clusters have it, is written for a
+    terminal: in a notebook its figures would be lost.
+    """
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is None:
+        return
+    try:
+        if str(pyplot.get_backend()).lower() not in _SILENT:
+            return
+        from IPython.core.pylabtools import select_figure_formats
+        from IPython.display import display
+
+        select_figure_formats(shell, shell.config.InlineBackend.figure_formats)
+        for number in pyplot.get_fignums():
+            display(pyplot.figure(number))
+    except Exception as error:  # matplotlib of any version, and an artist of somebody's own
+        what = f"a figure that was left open could not be shown ({type(error).__name__}: {error})"
+        notes.add("figures", what, "")
 
 
 def keep(figure: Any, directory: str, number: int) -> None:

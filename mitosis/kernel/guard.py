@@ -20,6 +20,7 @@ from typing import Any
 from mitosis.kernel import (
     console,
     contract,
+    figures,
     loading,
     lookup,
     notes,
@@ -84,8 +85,6 @@ def begin(options: str) -> None:
     console.install(shell)
     # matplotlib's inline backend reads its formats from here when it is first used
     shell.config.InlineBackend.figure_formats = set(given["figure_formats"])
-    from mitosis.kernel import figures
-
     figures.name_by_title(shell, given.get("figure_data", ""))
     if given["observe_inputs"]:
         border = places.data(*given["private"], own=[*own, given["folder"]])
@@ -195,6 +194,8 @@ def _after_cell(result: Any) -> None:
         _watch.inner = None
         return
     _stop()
+    if result.info is _watch.call:
+        figures.show_open(_shell())
     error = result.error_before_exec or result.error_in_exec
     if error is None or _watch.written:
         return

@@ -75,7 +75,7 @@ def _parameters(text: str) -> list[tuple[str, str]]:
 
 def _facts(spec: TrialSpec, outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "trial", spec.id
-    yield "commit", spec.code.commit[:10] + (" with changes" if spec.code.dirty else "")
+    yield "commit", spec.code.commit[:7] + (" with changes" if spec.code.dirty else "")
     yield "branch", spec.code.branch or ""
     yield "started (UTC)", _moment(spec.started_at)
     yield "run time", telling.duration(outcome.seconds)

@@ -117,7 +117,7 @@ def _line(trial: Trial, label: str) -> dict[str, Any]:
         "status": trial.status.value,
         "word": trial.status.value.replace("_", " "),
         "main": _number(outcome.main) if outcome and trial.status is Status.SUCCEEDED else "",
-        "commit": spec.code.commit[:10] + ("+" if spec.code.dirty else ""),
+        "commit": spec.code.commit[:7] + ("+" if spec.code.dirty else ""),
         "started": spec.started_at[:16].replace("T", " "),
         "taints": len(outcome.taints) if outcome else 0,
         "note": markup.visible(spec.note[:300]),
