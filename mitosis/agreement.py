@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from typing import Any
 
 import mitosis
 from mitosis.capture import code
@@ -18,9 +19,13 @@ _SHARE = "put the repository and mitosis.root on a file system that all hosts sh
 def check(verdict: Verdict) -> None:
     """Raise WorkerRefused where this process sees another mitosis, store, root or commit than the driver.
 
-    It is StoreUnseen where the worker has nowhere to record that.
+    It is StoreUnseen where the worker has nowhere to record that. What cannot change is asked once in a
+    process, as the driver asks it once.
     """
     here = platform.node()
+    key = (verdict.store, verdict.sweep, verdict.root, verdict.version, verdict.code)
+    if key in _agreed:
+        return
     if verdict.sweep is not None and not _holds(verdict.store, verdict.sweep):
         raise StoreUnseen(
             f"the store {verdict.store} on {here} does not hold the sweep {verdict.sweep}: it is another one",
@@ -34,6 +39,11 @@ def check(verdict: Verdict) -> None:
             "install the same on both, best one environment on a shared file system",
         )
     _check_code(verdict, here)
+    if Path(verdict.code.tree) != Path(verdict.code.repository):  # whose HEAD may move
+        _agreed.add(key)
+
+
+_agreed: set[tuple[Any, ...]] = set()  # by what is compared: it was found to agree
 
 
 def _holds(url: str, sweep: str) -> bool:

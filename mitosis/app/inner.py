@@ -7,7 +7,7 @@ import contextlib
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,17 +100,16 @@ class Fixed(ConfigLoaderImpl):
     it, which costs more than a short trial. Shared are the files that were read, the defaults list that
     choices of groups make of them, and the config that a defaults list merges to; all before the values
     of the command line, which differ from job to job and are put into a copy.
-    """
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_read"}
+    A worker gets a loader of its own with each job: what is shared belongs to the process.
+    """
 
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
     ) -> tuple[list[Override], CachingConfigRepository]:
         parsed = OverridesParser.create().parse_overrides(overrides=overrides)
         searched = next((o.input_line for o in parsed if o.get_key_element() == "hydra.searchpath"), None)
-        read = self.__dict__.setdefault("_read", {})
+        read = _read_at(_place(self))
         if (config_name, searched) not in read:
             repository = _Read(self.repository)
             self._process_config_searchpath(config_name, parsed, repository)
@@ -130,6 +129,27 @@ class Fixed(ConfigLoaderImpl):
         # a repository of its own: merging changes the configs that it has read
         merged: DictConfig = repo.kept(key, lambda: compose(defaults, CachingConfigRepository(repo.delegate)))
         return copy.deepcopy(merged)
+
+
+def origin() -> Hashable:
+    """What tells this loader from others: where its files lie, as long as they cannot change."""
+    own = loader()
+    return _place(own) if isinstance(own, Fixed) else id(own)
+
+
+def _place(own: ConfigLoaderImpl) -> Hashable:
+    return tuple((element.provider, element.path) for element in own.config_search_path.get_path())
+
+
+_read: dict[Hashable, dict[tuple[str | None, str | None], _Read]] = {}
+
+
+def _read_at(place: Hashable) -> dict[tuple[str | None, str | None], _Read]:
+    """What this process has read there, by primary config and search path of the command line."""
+    if place not in _read:
+        _read.clear()  # of a sweep that is over
+        _read[place] = {}
+    return _read[place]
 
 
 class _Read(CachingConfigRepository):

@@ -47,7 +47,7 @@ def chosen(hydra: DictConfig, config: DictConfig) -> Chosen:
     jobs of one sweep with the same choices share it.
     """
     key = (
-        id(inner.loader()),
+        inner.origin(),
         str(hydra.job.config_name),
         *((group, str(option)) for group, option in hydra.runtime.choices.items()),
         *(word for word in hydra.overrides.task if word.startswith("~")),  # a group may be taken out
