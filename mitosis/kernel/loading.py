@@ -166,15 +166,33 @@ def _leads_to_users(origin: str) -> bool:
     Not so where the system keeps its part of Python in two places: Debian's `sitecustomize` is a link from
     the standard library into /etc.
     """
-    directory, name = os.path.split(origin)
-    real = os.path.realpath(origin) if os.path.islink(origin) else os.path.join(_real(directory), name)  # noqa: PTH114, PTH118
-    return not real.startswith(_system()) and _is_users(real)
+    real = _real(origin)
+    return real != origin and not real.startswith(_system()) and _is_users(real)
 
 
 @functools.cache
-def _real(directory: str) -> str:
-    """Modules lie together: to follow the links of each one's whole path cost more than a short trial."""
+def _real(origin: str) -> str:
+    """Where the file of a module lies, all links followed.
+
+    Modules lie together: to follow the links of each one's whole path cost more than a short trial.
+    """
+    directory, name = os.path.split(origin)
+    if os.path.islink(origin):  # noqa: PTH114
+        return os.path.realpath(origin)
+    return os.path.join(_real_directory(directory), name)  # noqa: PTH118
+
+
+@functools.cache
+def _real_directory(directory: str) -> str:
     return os.path.realpath(directory)
+
+
+def warm() -> None:
+    """Follow the links of all modules that are loaded now, in the fork server: its kernels need not."""
+    for module in list(sys.modules.values()):
+        origin = getattr(getattr(module, "__spec__", None), "origin", None)
+        if isinstance(origin, str) and os.path.isabs(origin):  # noqa: PTH117
+            _real(origin)
 
 
 @functools.cache

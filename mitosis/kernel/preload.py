@@ -32,6 +32,14 @@ NEEDED = (
 
 def load(preload: Sequence[str]) -> str:
     """Import what kernels need and what the user wants in all of them; returns why that cannot be."""
+    wrong = _load(preload)
+    from mitosis.kernel import loading
+
+    loading.warm()
+    return wrong
+
+
+def _load(preload: Sequence[str]) -> str:
     for name in NEEDED:
         try:
             importlib.import_module(name)

@@ -143,12 +143,12 @@ def _oom_kills() -> int:
 
 
 @contextlib.asynccontextmanager
-async def started(cwd: Path, manner: Manner | None = None) -> AsyncIterator[Kernel]:
-    """A fresh kernel in `cwd`, ended with all its children when the context is left.
+async def started(cwd: Path, manner: Manner | None = None, begin: str = "") -> AsyncIterator[Kernel]:
+    """A fresh kernel in `cwd` that has executed `begin`; it and its children end with the context.
 
     It is asked to end, so that what the experiment left open is closed, and then killed; after an exception
-    it is killed at once. Raises InternalError where it does not answer, ConfigurationRefused where a module
-    cannot be preloaded.
+    it is killed at once. Raises InternalError where it does not answer or `begin` fails, ConfigurationRefused
+    where a module cannot be preloaded.
     """
     manner = manner or Manner()
     seat = forking.seat(cwd, manner)
@@ -163,7 +163,7 @@ async def started(cwd: Path, manner: Manner | None = None) -> AsyncIterator[Kern
             kernel.client = kernel.manager.client()
             kernel.client.start_channels(hb=False)
             kernel.client.allow_stdin = False
-            await _ready(kernel)
+            await _ready(kernel, begin)
             if manner.ahead:
                 forking.ahead(cwd, manner)
             yield kernel
@@ -190,15 +190,22 @@ def _manager(seat: forking.Seat) -> AsyncKernelManager:
     return manager
 
 
-async def _ready(kernel: Kernel) -> None:
-    """Wait until a request is answered on both channels; an unheard answer means: not yet subscribed."""
+async def _ready(kernel: Kernel, begin: str) -> None:
+    """Wait until a request is answered on both channels; an unheard answer means: not yet subscribed.
+
+    The first request is to execute `begin`: one that is answered is what there is to wait for anyway.
+    """
     deadline = asyncio.get_running_loop().time() + READY_SECONDS
+    request = begun = kernel.client.execute(begin, silent=True, store_history=False)
     while asyncio.get_running_loop().time() < deadline:
-        request = kernel.client.kernel_info()
         with contextlib.suppress(Empty):
             while True:
                 reply = await kernel.client.get_shell_msg(timeout=1)
-                if reply["parent_header"].get("msg_id") == request:
+                answered = reply["parent_header"].get("msg_id")
+                if answered == begun and reply["content"]["status"] != "ok":
+                    what = reply["content"].get("evalue", reply["content"])
+                    raise InternalError(f"the guard failed in the kernel: {what}")
+                if answered == request:
                     break
             while True:
                 heard = await kernel.client.get_iopub_msg(timeout=UNHEARD_SECONDS)
@@ -210,6 +217,7 @@ async def _ready(kernel: Kernel) -> None:
                 f"the kernel ended before it was ready ({cause})",
                 f"check that this works: {sys.executable} -m ipykernel --version",
             )
+        request = kernel.client.kernel_info()
     raise InternalError(
         f"the kernel did not answer within {READY_SECONDS:.0f} s",
         f"check that this works: {sys.executable} -m ipykernel --version",
