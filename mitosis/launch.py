@@ -54,16 +54,17 @@ def run_trial(verdict: Verdict, request: Request, display: Display, beside: Besi
     with signals.held(), contextlib.ExitStack() as stack:
         store = stack.enter_context(opening)
         display.naming(store.short)
-        surroundings = environment.collect()
-        spec = _specify(verdict, request, store, environment.digest(surroundings))
-        found = _standing(spec, request, store)
-        if found.trial is not None:
-            display.skipped(request, found.trial)
-            if spec.sweep is not None and spec.job is not None:
-                store.stand_in(spec.sweep, spec.job, found.trial.id)
-            return found.trial
-        spec, folder = _begin(verdict, request, store, spec, surroundings)
-        display.started(spec, found.reason)
+        with store.burst():
+            surroundings = environment.collect()
+            spec = _specify(verdict, request, store, environment.digest(surroundings))
+            found = _standing(spec, request, store)
+            if found.trial is not None:
+                display.skipped(request, found.trial)
+                if spec.sweep is not None and spec.job is not None:
+                    store.stand_in(spec.sweep, spec.job, found.trial.id)
+                return found.trial
+            spec, folder = _begin(verdict, request, store, spec, surroundings)
+            display.started(spec, found.reason)
         outcome = _execute(spec, request, folder, verdict, display)
         if request.settings.verify is Verify.twice and outcome.status is Status.SUCCEEDED:
             outcome = _verified(outcome, spec, request, folder, verdict)
@@ -71,7 +72,8 @@ def run_trial(verdict: Verdict, request: Request, display: Display, beside: Besi
         outcome = _in_its_environment(replace(outcome, finished_at=finished), spec)
         trial = told = Trial(spec, outcome)
         try:
-            judged = closing.judge_outcome(store, spec, outcome)
+            with store.burst():
+                judged = closing.judge_outcome(store, spec, outcome)
             trial = Trial(spec, judged)
             if beside is not None and judged.status is Status.SUCCEEDED:
                 beside.do(functools.partial(_filed, stack.pop_all(), store, told, judged, display))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 
@@ -47,4 +48,39 @@ def test_what_jobs_share_does_not_leak(tmp_path: Path) -> None:
                 OmegaConf.set_struct(config, False)
                 config.params.dt = config.hydra.job.name = "changed by the experiment"
                 config.hydra.overrides.task.append("changed")
-        assert set(vars(pickle.loads(pickle.dumps(inner.loader())))) == set(vars(inner.loader())) - {"_read"}
+        assert set(vars(pickle.loads(pickle.dumps(inner.loader())))) == set(vars(inner.loader()))
+
+
+def test_the_copies_of_a_job_are_what_hydra_would_make(tmp_path: Path) -> None:
+    """Flags, types, interpolations across the copy's own root, and the parent that a masked copy keeps."""
+    top = tmp_path / "conf"
+    for name, content in CONF.items():
+        (top / name).parent.mkdir(exist_ok=True, parents=True)
+        (top / name).write_text(content, encoding="utf-8")
+    with initialize_config_dir(version_base="1.3", config_dir=str(top)):
+        master = composed(["seed=1"])
+        inner.move(lambda path: path)
+        config = inner.loader().load_sweep_config(master, ["seed=2"])
+        plain = inner.loader().load_configuration("config", ["seed=2"], RunMode.RUN)
+    assert type(config) is not DictConfig and type(config.hydra) is not DictConfig
+    for light, slow in ((config, plain), (config.hydra, plain.hydra)):
+        copied, wanted = copy.deepcopy(light), copy.deepcopy(slow)
+        assert OmegaConf.to_yaml(copied) == OmegaConf.to_yaml(wanted)
+        assert copied._metadata.flags == wanted._metadata.flags
+        assert copied._metadata.object_type is wanted._metadata.object_type
+        assert copied._get_parent() is light._get_parent()
+    masked = OmegaConf.masked_copy(config, "hydra")
+    assert OmegaConf.get_type(masked, "hydra") is OmegaConf.get_type(plain, "hydra")
+    assert OmegaConf.is_readonly(config.hydra) == OmegaConf.is_readonly(plain.hydra)
+    copied = copy.deepcopy(config)
+    OmegaConf.set_struct(copied, False)
+    copied.seed = 7
+    copied.params.late = "${seed}"
+    assert copied.params.late == 7 and config.seed == 2 and "late" not in config.params
+
+    class Local:
+        pass
+
+    odd = inner._Light({"kept": OmegaConf.create({"x": 1})})
+    odd._metadata.object_type = Local  # no module has it: pickle refuses
+    assert copy.deepcopy(odd) == {"kept": {"x": 1}}

@@ -110,11 +110,12 @@ def _entry_point(config: DictConfig) -> tuple[str, str]:
 
 def _resolved(config: DictConfig, seed: int) -> Any:
     """`params` as plain values, resolved as if the seed were `seed`."""
-    trial = copy.deepcopy(config)
-    OmegaConf.set_readonly(trial, False)
-    trial.seed = seed
     try:
-        node = trial.get("params")
+        if OmegaConf.is_interpolation(config, "params") or naming.interpolates(config):
+            config = copy.deepcopy(config)
+            OmegaConf.set_readonly(config, False)
+            config.seed = seed
+        node = config.get("params")
         if node is None:
             return {}
         if not OmegaConf.is_dict(node):

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import dataclasses
 import functools
+import pickle
 from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,10 @@ class Fixed(ConfigLoaderImpl):
     A worker gets a loader of its own with each job: what is shared belongs to the process.
     """
 
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """The config of a job, of which `run_job` makes four copies."""
+        return _light(super().load_sweep_config(master_config, sweep_overrides))
+
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
     ) -> tuple[list[Override], CachingConfigRepository]:
@@ -127,8 +132,59 @@ class Fixed(ConfigLoaderImpl):
         compose = super()._compose_config_from_defaults_list
         key = tuple((d.config_path, d.package, d.primary, d.is_self) for d in defaults)
         # a repository of its own: merging changes the configs that it has read
-        merged: DictConfig = repo.kept(key, lambda: compose(defaults, CachingConfigRepository(repo.delegate)))
-        return copy.deepcopy(merged)
+        merged: _Copied = repo.kept(
+            key, lambda: _Copied(compose(defaults, CachingConfigRepository(repo.delegate)))
+        )
+        return merged.copy()
+
+
+class _Copied:
+    """A config to be copied again and again: from its pickled form, in a fifth of the time."""
+
+    def __init__(self, config: DictConfig) -> None:
+        self._config = config
+        self._pickled = _pickled(config)
+
+    def copy(self) -> DictConfig:
+        """One that shares nothing with any other."""
+        return copy.deepcopy(self._config) if self._pickled is None else _unpickled(self._pickled)
+
+
+class _Light(DictConfig):
+    """A config that is copied by pickle, which takes less than half of the time of OmegaConf's own way."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DictConfig:
+        parent, self.__dict__["_parent"] = self.__dict__["_parent"], None
+        try:
+            pickled = _pickled(self)
+        finally:
+            self.__dict__["_parent"] = parent
+        if pickled is None:
+            return super().__deepcopy__(memo)
+        copied = _unpickled(pickled)
+        copied.__dict__["_parent"] = parent
+        return copied
+
+
+def _pickled(config: DictConfig) -> bytes | None:
+    """None where it holds what cannot be pickled: a class of the user's that no module has."""
+    try:
+        return pickle.dumps(config, pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return None
+
+
+def _unpickled(pickled: bytes) -> DictConfig:
+    made: DictConfig = pickle.loads(pickled)  # noqa: S301 - by this very process, a moment ago
+    return made
+
+
+def _light(config: DictConfig) -> DictConfig:
+    """The same config, whose copies, and those of its Hydra node, are cheap."""
+    for node in (config, config._get_node("hydra")):
+        if type(node) is DictConfig:
+            object.__setattr__(node, "__class__", _Light)
+    return config
 
 
 def origin() -> Hashable:

@@ -99,7 +99,7 @@ def _different(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any]]:
 def _others(parts: Iterable[Part], feeding: set[str], config: DictConfig) -> dict[str, str]:
     """The chosen options, by group, that hold no parameter but a value which a parameter refers to."""
     found: dict[str, str] = {}
-    if not _interpolates(config):
+    if not interpolates(config):
         return found
     plain = OmegaConf.to_container(config, resolve=False)
     for part in parts:
@@ -116,16 +116,16 @@ def _values(hydra: DictConfig, config: DictConfig) -> list[Override]:
     words = [w for w in hydra.overrides.task if _key(w) not in hydra.runtime.choices and _key(w) != "seed"]
     own = [w for w in words if f"{_key(w)}.".startswith(f"{MAIN_GROUP}.")]
     others = [w for w in words if w not in own and not w.startswith("~")]
-    if others and _interpolates(config):
+    if others and interpolates(config):
         plain = OmegaConf.to_container(config, resolve=False)
         own += [w for w in others if _refers(plain, _key(w))]
     return OverridesParser.create().parse_overrides(own) if own else []
 
 
-def _interpolates(config: DictConfig) -> bool:
+def interpolates(config: DictConfig) -> bool:
     """Does any parameter refer to anything."""
-    raw = OmegaConf.to_container(config.get(MAIN_GROUP) or OmegaConf.create(), resolve=False)
-    return "${" in str(raw)
+    node = config.get(MAIN_GROUP)
+    return OmegaConf.is_config(node) and "${" in str(OmegaConf.to_container(node, resolve=False))
 
 
 def _key(word: str) -> str:

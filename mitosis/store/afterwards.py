@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-
-from sqlalchemy import Connection
 
 from mitosis.store import load, record, removal, schema
+from mitosis.store.connected import Connected
 from mitosis.trial import Attestation, Remark
 
 
-class Afterwards(ABC):
+class Afterwards(Connected):
     """The part of `store.Store` that speaks of trials that are over."""
-
-    @abstractmethod
-    def _transaction(self, write: bool = False) -> AbstractContextManager[Connection]:
-        """One transaction."""
 
     def attest(self, trial: str, found: Attestation) -> None:
         """Add to a finished trial what was found out about it; the time is the store's.

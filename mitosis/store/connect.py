@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -84,9 +85,7 @@ class Presence:
         """Be there; a file that cannot be opened is left to the transaction, which says why."""
         if self._connection is not None:
             return
-        if not Presence._watching:
-            Presence._watching = True
-            os.register_at_fork(before=_leave_before_fork)
+        _watch_forks()
         with suppress(sqlite3.Error):
             self._connection = _open(self._path, "rw")
             Presence._all.add(self)
@@ -102,9 +101,46 @@ class Presence:
         self.close()
 
 
+class Held:
+    """One connection for what a thread asks one after the other; closed before a fork, and after an error."""
+
+    _all: ClassVar[weakref.WeakSet[Held]] = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+        self._connection: Connection | None = None
+
+    def free(self) -> bool:
+        """May this thread begin a transaction on it now."""
+        busy = self._connection is not None and self._connection.in_transaction()
+        return self._thread == threading.get_ident() and not busy
+
+    def connection(self, engine: Engine) -> Connection:
+        """The connection, made where there is none."""
+        if self._connection is None:
+            _watch_forks()
+            Held._all.add(self)
+            self._connection = engine.connect()
+        return self._connection
+
+    def close(self) -> None:
+        """Let go of it; the next transaction makes another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _watch_forks() -> None:
+    if not Presence._watching:
+        Presence._watching = True
+        os.register_at_fork(before=_leave_before_fork)
+
+
 def _leave_before_fork() -> None:
     for presence in list(Presence._all):
         presence.close()
+    for held in list(Held._all):
+        held.close()
 
 
 def _postgresql(address: Address) -> Engine:
@@ -147,19 +183,30 @@ def _begin(connection: Connection) -> None:
 
 
 @contextmanager
-def transaction(engine: Engine, address: Address, write: bool = False) -> Iterator[Connection]:
+def transaction(
+    engine: Engine, address: Address, write: bool = False, held: Held | None = None
+) -> Iterator[Connection]:
     """A connection inside one transaction: committed at the end, rolled back when an error passes.
 
+    It is the one that is `held` where that is free, else one for this transaction alone.
     Raises StoreRefused for whatever the database itself complains of; a violated constraint passes
     as it is.
     """
     try:
         options = {_WRITES: write, _FILE: address.path}
+        if held is not None and held.free():
+            connection = held.connection(engine).execution_options(**options)
+            with connection.begin():
+                yield connection
+            return
         with engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
     except IntegrityError:
         raise
     except DatabaseError as error:
+        if held is not None:
+            with suppress(DatabaseError):
+                held.close()
         raise refusal(address, error) from error
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import platform
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import time
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import select, update
 
 from mitosis.errors import StoreRefused
 from mitosis.store import groups, load, place, query, record, schema, setup, short, sweeps, variants
 from mitosis.store.address import Address, display_url, password_in, read
 from mitosis.store.afterwards import Afterwards
-from mitosis.store.connect import Presence, make_engine, transaction
 from mitosis.store.digests import DigestCache
 from mitosis.store.rows import project_id, server_now
 from mitosis.store.values import Group, Query, SweepRecord, SweepState, VariantUse
@@ -40,16 +38,14 @@ class Store(Afterwards):
     """Trials in a database; made by `open` or `existing`.
 
     It may be pickled and survives a fork: connections are opened where they are used, one for each
-    transaction. Every method raises StoreRefused where the database cannot do what is asked.
+    transaction, or for those of a `burst`. Every method raises StoreRefused where the database cannot do
+    what is asked.
     """
 
     def __init__(self, address: Address) -> None:
         """For `open` and `existing`: nothing is checked here."""
-        self._address = address
-        self._engine: Engine | None = None
-        self._process = 0
+        super().__init__(address)
         self._cache: DigestCache | None = None
-        self._presence = Presence(address.path) if address.path is not None else None
 
     @classmethod
     def open(cls, url: str | Path) -> Store:
@@ -95,11 +91,7 @@ class Store(Afterwards):
         if self._cache is not None:
             with suppress(StoreRefused):  # a digest that is lost is only computed again
                 self._cache.flush()
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
-        if self._presence is not None:
-            self._presence.close()
+        self._leave()
 
     @property
     def url(self) -> str:
@@ -346,20 +338,3 @@ class Store(Afterwards):
             host = "" if self._address.path is not None else platform.node()
             self._cache = DigestCache(self._transaction, host)
         return self._cache
-
-    # -- connections -----------------------------------------------------------------------------
-
-    def _own_engine(self) -> Engine:
-        """The engine of this process: a child never uses its parent's."""
-        if self._engine is None or self._process != os.getpid():
-            self._engine, self._process = make_engine(self._address), os.getpid()
-        return self._engine
-
-    @contextmanager
-    def _transaction(self, write: bool = False) -> Iterator[Connection]:
-        if write and self._presence is not None:
-            self._presence.ensure()
-        with transaction(self._own_engine(), self._address, write) as connection:
-            if write:
-                setup.check_current(connection, self._address)
-            yield connection
