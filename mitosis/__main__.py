@@ -4,5 +4,29 @@ import sys
 
 from mitosis.cli.main import main
 
+
+def command() -> None:
+    """Run the command line of this process, and end it with the exit code.
+
+    Python takes every module apart at its end, which for Hydra, SQLAlchemy and nbconvert is a tenth of a
+    short trial. First comes what it does first, as in its own `multiprocessing`: threads end, and who wants
+    to hear of the end does. Under a debugger or a profiler, which have more to say, Python ends as it does.
+    """
+    code = main()
+    if sys.gettrace() is not None or sys.getprofile() is not None:
+        sys.exit(code)
+    import atexit
+    import contextlib
+    import os
+    import threading
+
+    getattr(threading, "_shutdown")()  # noqa: B009 - no name of the public kind does it
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, broken, or none
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()
