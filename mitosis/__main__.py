@@ -13,15 +13,18 @@ def command() -> None:
     to hear of the end does. Under a debugger or a profiler, which have more to say, Python ends as it does.
     """
     code = main()
-    if sys.gettrace() is not None or sys.getprofile() is not None:
+    watching = getattr(sys, "monitoring", None)  # Python 3.12: how a profiler hears
+    tools = watching is not None and any(map(watching.get_tool, range(6)))
+    if tools or sys.gettrace() is not None or sys.getprofile() is not None:
         sys.exit(code)
     import atexit
     import contextlib
     import os
     import threading
 
-    getattr(threading, "_shutdown")()  # noqa: B009 - no name of the public kind does it
-    atexit._run_exitfuncs()
+    with contextlib.suppress(KeyboardInterrupt):  # it cannot stop any more what is over
+        getattr(threading, "_shutdown")()  # noqa: B009 - no name of the public kind does it
+        atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, broken, or none
             stream.flush()

@@ -19,14 +19,13 @@ _SHARE = "put the repository and mitosis.root on a file system that all hosts sh
 def check(verdict: Verdict) -> None:
     """Raise WorkerRefused where this process sees another mitosis, store, root or commit than the driver.
 
-    It is StoreUnseen where the worker has nowhere to record that. What cannot change is asked once in a
-    process, as the driver asks it once.
+    It is StoreUnseen where the worker has nowhere to record that. Every file of the checkout is looked at
+    once in a process, as the driver does it once; whether it is there at all, each time.
     """
     here = platform.node()
     key = (verdict.store, verdict.sweep, verdict.root, verdict.version, verdict.code)
-    if key in _agreed:
-        return
-    if verdict.sweep is not None and not _holds(verdict.store, verdict.sweep):
+    agreed = key in _agreed
+    if not agreed and verdict.sweep is not None and not _holds(verdict.store, verdict.sweep):
         raise StoreUnseen(
             f"the store {verdict.store} on {here} does not hold the sweep {verdict.sweep}: it is another one",
             "share a PostgreSQL between the hosts: mitosis.store=postgresql+psycopg://USER@HOST/DATABASE",
@@ -38,7 +37,7 @@ def check(verdict: Verdict) -> None:
             f"{here} runs mitosis {mitosis.__version__}, the driver runs {verdict.version}",
             "install the same on both, best one environment on a shared file system",
         )
-    _check_code(verdict, here)
+    _check_code(verdict, here, agreed)
     if Path(verdict.code.tree) != Path(verdict.code.repository):  # whose HEAD may move
         _agreed.add(key)
 
@@ -60,7 +59,7 @@ def _holds(url: str, sweep: str) -> bool:
     return patiently(ask, PATIENCE)
 
 
-def _check_code(verdict: Verdict, host: str) -> None:
+def _check_code(verdict: Verdict, host: str, agreed: bool) -> None:
     state, tree = verdict.code, Path(verdict.code.tree)
     if not tree.is_dir():
         raise WorkerRefused(f"the code {tree} is not there on {host}", _SHARE)
@@ -69,6 +68,8 @@ def _check_code(verdict: Verdict, host: str) -> None:
         if found != state.commit:
             what = f"{tree} on {host} is at commit {found[:7]}, the driver started from {state.commit[:7]}"
             raise WorkerRefused(what, "leave out mitosis.checkout=inplace: a sweep then runs from a copy")
+        return
+    if agreed:
         return
     from mitosis.capture import manifest
 

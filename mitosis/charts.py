@@ -229,7 +229,7 @@ def _statistics(found: Sequence[compare.Group], wanted: Wanted) -> list[dict[str
             {
                 "x": group.key[0] if wanted.x and _is_number(group.key[0]) else None,
                 "place": _place(group, wanted),
-                "group": _label(group.key[1:] if wanted.x else group.key, wanted),
+                "group": _label(_colours(group, wanted), wanted),
                 "mean": s.mean,
                 "low": s.mean if s.ci_low is None else s.ci_low,
                 "high": s.mean if s.ci_high is None else s.ci_high,
@@ -244,7 +244,7 @@ def _each(found: Sequence[compare.Group], wanted: Wanted) -> list[dict[str, JSON
     rows: list[dict[str, JSON]] = []
     for group in found:
         x = group.key[0] if wanted.x else None
-        key = group.key[1:] if wanted.x else group.key
+        key = _colours(group, wanted)
         place = _place(group, wanted)
         rows += [
             {
@@ -257,6 +257,13 @@ def _each(found: Sequence[compare.Group], wanted: Wanted) -> list[dict[str, JSON
             for trial, value in zip(group.trials, group.values, strict=True)
         ]
     return sorted(rows, key=lambda row: (groups.order(row["x"]), str(row["place"])))
+
+
+def _colours(group: compare.Group, wanted: Wanted) -> tuple[JSON, ...]:
+    """What the group is told apart by beside its place along x, under the names that `by` stands for."""
+    names = compare.expanded(_grouping(wanted))
+    own = compare.expanded(wanted.by) if wanted.by else () if wanted.x else names
+    return tuple(group.key[names.index(name)] for name in own)
 
 
 def _data(rows: Sequence[Mapping[str, JSON]]) -> Any:

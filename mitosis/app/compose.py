@@ -111,7 +111,8 @@ def _entry_point(config: DictConfig) -> tuple[str, str]:
 def _resolved(config: DictConfig, seed: int) -> Any:
     """`params` as plain values, resolved as if the seed were `seed`."""
     try:
-        if OmegaConf.is_interpolation(config, "params") or naming.interpolates(config):
+        referring = "params" in config.keys() and OmegaConf.is_interpolation(config, "params")  # noqa: SIM118
+        if referring or naming.interpolates(config):
             config = copy.deepcopy(config)
             OmegaConf.set_readonly(config, False)
             config.seed = seed

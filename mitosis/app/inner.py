@@ -17,6 +17,7 @@ from hydra._internal import config_loader_impl, utils
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository, IConfigRepository
 from hydra._internal.defaults_list import DefaultsList
+from hydra.core.config_store import ConfigStore
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -27,6 +28,7 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
+from mitosis.app.config import PRIMARY
 from mitosis.errors import InternalError
 
 BROKEN = (HydraException, yaml.YAMLError, UnicodeDecodeError)
@@ -170,7 +172,7 @@ def _pickled(config: DictConfig) -> bytes | None:
     """None where it holds what cannot be pickled: a class of the user's that no module has."""
     try:
         return pickle.dumps(config, pickle.HIGHEST_PROTOCOL)
-    except (pickle.PicklingError, TypeError, AttributeError):
+    except (pickle.PicklingError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -194,7 +196,10 @@ def origin() -> Hashable:
 
 
 def _place(own: ConfigLoaderImpl) -> Hashable:
-    return tuple((element.provider, element.path) for element in own.config_search_path.get_path())
+    """The directories, and the primary config, which is made anew for each invocation."""
+    store, name = ConfigStore.instance(), f"{PRIMARY}.yaml"
+    primary = str(store.load(name).node) if name in store.list("") else ""
+    return primary, *((element.provider, element.path) for element in own.config_search_path.get_path())
 
 
 _read: dict[Hashable, dict[tuple[str | None, str | None], _Read]] = {}
@@ -202,10 +207,11 @@ _read: dict[Hashable, dict[tuple[str | None, str | None], _Read]] = {}
 
 def _read_at(place: Hashable) -> dict[tuple[str | None, str | None], _Read]:
     """What this process has read there, by primary config and search path of the command line."""
-    if place not in _read:
+    found = _read.get(place)
+    if found is None:
         _read.clear()  # of a sweep that is over
-        _read[place] = {}
-    return _read[place]
+        found = _read[place] = {}
+    return found
 
 
 class _Read(CachingConfigRepository):

@@ -51,6 +51,7 @@ def chosen(hydra: DictConfig, config: DictConfig) -> Chosen:
         str(hydra.job.config_name),
         *((group, str(option)) for group, option in hydra.runtime.choices.items()),
         *(word for word in hydra.overrides.task if word.startswith("~")),  # a group may be taken out
+        *hydra.overrides.hydra,  # where else to look
     )
     if key not in _cache:
         words = [*hydra.overrides.hydra, *hydra.overrides.task]

@@ -266,7 +266,19 @@ def _frame(found: Differences) -> Frame:
         for kind, changes in kinds.items()
         for change in changes
     ]
+    if found.commits[0] != found.commits[1]:
+        rows.append(("code", "commit", *map(_cell, found.commits), None, None))
+    unseen = (("code", found.unseen_code), ("inputs", found.unseen_data))
+    rows += [
+        (kind, path, None, "one of the commits alone has it", None, None)
+        for kind, paths in unseen
+        for path in paths
+    ]
     rows += [("metrics", m.name, m.a, m.b, m.absolute, m.relative) for m in found.metrics]
+    if found.statuses[0] != found.statuses[1]:
+        rows.append(("outcome", "status", *map(_cell, found.statuses), None, None))
+    if found.results[0] != found.results[1]:
+        rows.append(("outcome", "result.pkl", *map(_cell, found.results), None, None))
     return Frame(("kind", "name", "a", "b", "absolute", "relative"), tuple(rows))
 
 

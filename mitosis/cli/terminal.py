@@ -74,7 +74,7 @@ class Terminal:
             self._complain(text.failure(trial))
         if self._sweep is None or trial.status is not Status.SUCCEEDED:
             self._line(text.closing_line(trial, self._name(trial.id)))
-        unfiled = text.unfiled(trial, self._name(trial.id))
+        unfiled = text.unfiled(trial, self._name)
         if unfiled:
             self._complain(unfiled)
 

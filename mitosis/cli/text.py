@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def closing_line(trial: Trial, name: str) -> str:
     return "\n".join([*(f"taint {t.kind}: {safe(t.what)} ({safe(t.where)})" for t in outcome.taints), line])
 
 
-def unfiled(trial: Trial, name: str) -> str:
+def unfiled(trial: Trial, naming: Callable[[str], str]) -> str:
     """Where the end of a trial is kept that the store could not be told of; '' where it was told."""
     note = next((n for n in trial.outcome.notes if n.kind == NOT_FILED), None) if trial.outcome else None
     if note is None:
@@ -76,7 +76,7 @@ def unfiled(trial: Trial, name: str) -> str:
     todo = "is lost: its folder cannot be written either. Mend the disk, then: mitosis check"
     if note.where:
         todo = f"is kept in {safe(note.where)}; the next command files it when the store is back"
-    return f"mitosis: {safe(note.what)}\n  how {name} ended {todo}"
+    return f"mitosis: {safe(note.what)}\n  how {naming(trial.id)} ended {todo}"
 
 
 def failure(trial: Trial) -> str:

@@ -134,6 +134,13 @@ def read(result: Any) -> Reading:
         ) from None
 
 
+def kind(error: BaseException) -> str:
+    """What kind of exception it is: its name, and that of its module unless that is Python's or this one."""
+    module = type(error).__module__
+    name = type(error).__qualname__
+    return name if module in ("builtins", __name__) else f"{module}.{name}"
+
+
 def message(error: BaseException) -> str:
     """The text of an exception; its `__str__` may raise anything, too."""
     try:

@@ -7,6 +7,7 @@ import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from mitosis.kernel import notes
@@ -50,27 +51,30 @@ def name_by_title(shell: Any, data: str = "") -> None:
     formatter.for_type_by_name("matplotlib.figure", "Figure", titled)
 
 
-def show_open(shell: Any) -> None:
+def show_open(shell: Any, returned: Path) -> None:
     """Show the figures that are still open where matplotlib's backend shows none.
 
     A module that says `matplotlib.use("Agg")`, or MPLBACKEND=Agg as clusters have it, is written for a
-    terminal: in a notebook its figures would be lost.
+    terminal: in a notebook its figures would be lost. Meanwhile there is no file `returned`, by which the
+    launcher counts how long the kernel has had nothing to do: drawing may take its time.
     """
-    pyplot = sys.modules.get("matplotlib.pyplot")
+    pyplot: Any = sys.modules.get("matplotlib.pyplot")
     if pyplot is None:
         return
     try:
-        if str(pyplot.get_backend()).lower() not in _SILENT:
+        if str(pyplot.get_backend()).lower() not in _SILENT or not pyplot.get_fignums():
             return
+        returned.unlink(missing_ok=True)
         from IPython.core.pylabtools import select_figure_formats
         from IPython.display import display
 
         select_figure_formats(shell, shell.config.InlineBackend.figure_formats)
         for number in pyplot.get_fignums():
             display(pyplot.figure(number))
-    except Exception as error:  # matplotlib of any version, and an artist of somebody's own
+    except (Exception, KeyboardInterrupt) as error:  # matplotlib of any version, an artist of somebody's own
         what = f"a figure that was left open could not be shown ({type(error).__name__}: {error})"
         notes.add("figures", what, "")
+    returned.touch()
 
 
 def keep(figure: Any, directory: str, number: int) -> None:

@@ -184,7 +184,7 @@ def _keep_unshowable(error: BaseException | None) -> None:
         str(error)
     except Exception:  # whatever the user's own class raises
         assert error is not None
-        _write_failure(_kind(error), contract.message(error), user_traceback(error))
+        _write_failure(contract.kind(error), contract.message(error), user_traceback(error))
 
 
 def _after_cell(result: Any) -> None:
@@ -194,23 +194,20 @@ def _after_cell(result: Any) -> None:
         _watch.inner = None
         return
     _stop()
+    _failed(result.error_before_exec or result.error_in_exec)
     if result.info is _watch.call:
-        figures.show_open(_shell())
-    error = result.error_before_exec or result.error_in_exec
-    if error is None or _watch.written:
+        figures.show_open(_shell(), _watch.folder / RETURNED)
+
+
+def _failed(error: BaseException | None) -> None:
+    if error is None or (_watch is not None and _watch.written):
         return
     made = targets.wrong(error)
     if made is not None:
         trace = user_traceback(made[1])
-        _write_failure(_kind(error), made[0], trace if '  File "' in trace else "")
+        _write_failure(contract.kind(error), made[0], trace if '  File "' in trace else "")
     else:
-        _write_failure(_kind(error), contract.message(error), user_traceback(error))
-
-
-def _kind(error: BaseException) -> str:
-    module = type(error).__module__
-    name = type(error).__qualname__
-    return name if module in ("builtins", contract.__name__) else f"{module}.{name}"
+        _write_failure(contract.kind(error), contract.message(error), user_traceback(error))
 
 
 def user_traceback(error: BaseException) -> str:

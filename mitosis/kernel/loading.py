@@ -6,6 +6,7 @@ source, and nothing appears beside it. Installed distributions keep theirs.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
@@ -190,9 +191,10 @@ def _real_directory(directory: str) -> str:
 def warm() -> None:
     """Follow the links of all modules that are loaded now, in the fork server: its kernels need not."""
     for module in list(sys.modules.values()):
-        origin = getattr(getattr(module, "__spec__", None), "origin", None)
-        if isinstance(origin, str) and os.path.isabs(origin):  # noqa: PTH117
-            _real(origin)
+        with contextlib.suppress(Exception):  # a module that is made when it is first looked at
+            origin = getattr(getattr(module, "__spec__", None), "origin", None)
+            if isinstance(origin, str) and os.path.isabs(origin):  # noqa: PTH117
+                _real(origin)
 
 
 @functools.cache

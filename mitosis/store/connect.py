@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from mitosis.store.address import Address
 
 BUSY_SECONDS = 60.0
 TOLD_SECONDS = 10.0  # of waiting, until the user is told for whom
+IDLE_SECONDS = 1.0  # between two questions that share a connection
 SCHEMA_NAME = "mitosis"
 """PostgreSQL keeps the tables in a schema of this name, apart from others in the same database."""
 
@@ -109,19 +111,37 @@ class Held:
     def __init__(self) -> None:
         self._thread = threading.get_ident()
         self._connection: Connection | None = None
+        self._used = 0.0
 
     def free(self) -> bool:
         """May this thread begin a transaction on it now."""
-        busy = self._connection is not None and self._connection.in_transaction()
-        return self._thread == threading.get_ident() and not busy
+        return self._thread == threading.get_ident() and not self.busy()
 
-    def connection(self, engine: Engine) -> Connection:
-        """The connection, made where there is none."""
+    def busy(self) -> bool:
+        """Is a transaction under way."""
+        return self._connection is not None and self._connection.in_transaction()
+
+    @contextmanager
+    def connection(self, engine: Engine) -> Iterator[Connection]:
+        """The connection, made where there is none or where it has lain idle: a server may have cut it off.
+
+        Input files may be digested between two questions, for minutes.
+        """
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            with suppress(DatabaseError):
+                self.close()
         if self._connection is None:
             _watch_forks()
             Held._all.add(self)
             self._connection = engine.connect()
-        return self._connection
+        try:
+            yield self._connection
+        except DatabaseError:
+            with suppress(DatabaseError):
+                self.close()
+            raise
+        finally:
+            self._used = time.monotonic()
 
     def close(self) -> None:
         """Let go of it; the next transaction makes another."""
@@ -140,7 +160,8 @@ def _leave_before_fork() -> None:
     for presence in list(Presence._all):
         presence.close()
     for held in list(Held._all):
-        held.close()
+        if not held.busy():  # of another thread, in the middle of it: the child has no business with it
+            held.close()
 
 
 def _postgresql(address: Address) -> Engine:
@@ -180,6 +201,7 @@ def _begin(connection: Connection) -> None:
         )
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(left * 1000)}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(TOLD_SECONDS * 1000)}")
 
 
 @contextmanager
@@ -195,18 +217,14 @@ def transaction(
     try:
         options = {_WRITES: write, _FILE: address.path}
         if held is not None and held.free():
-            connection = held.connection(engine).execution_options(**options)
-            with connection.begin():
-                yield connection
+            with held.connection(engine) as shared, shared.execution_options(**options).begin():
+                yield shared
             return
         with engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
     except IntegrityError:
         raise
     except DatabaseError as error:
-        if held is not None:
-            with suppress(DatabaseError):
-                held.close()
         raise refusal(address, error) from error
 
 
@@ -222,7 +240,7 @@ def refusal(address: Address, error: DatabaseError) -> StoreRefused:
 def _away(said: str, state: str | None) -> bool:
     """Is the server out of reach, starting or stopping; not where it answered and turned us away."""
     if state is not None:
-        return state[:2] == "08" or state in ("57P01", "57P02", "57P03")
+        return state[:2] == "08" or state in ("57P01", "57P02", "57P03", "57P05")
     # libpq gives no state for what happens while it connects, only words
     answered = "FATAL" in said or "fe_sendauth" in said
     return "the database system is" in said or not answered
