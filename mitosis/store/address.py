@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from mitosis.errors import StoreRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sqlalchemy import URL
 
@@ -38,31 +39,31 @@ class Address:
 
     def of(self, trial: Trial) -> Trial:
         """The trial with its folder where it lies now: beside the store, where both were moved."""
-        own = self._folder(trial.spec.folder, trial.spec.experiment, trial.id)
+        own = self._moved(_is_directory)(trial.spec.folder, trial.spec.experiment, trial.id)
         return trial if own is None else replace(trial, spec=replace(trial.spec, folder=own))
 
     def here(self, lines: Iterable[Summary]) -> list[Summary]:
         """As `of`, for lines of `ls`."""
-        there: dict[str, bool] = {}  # whether a directory is there: thousands of lines have one
-        places = ((line, self._folder(line.folder, line.experiment, line.id, there)) for line in lines)
+        moved = self._moved(functools.cache(_is_directory))  # thousands of lines lie in one directory
+        places = ((line, moved(line.folder, line.experiment, line.id)) for line in lines)
         return [line if own is None else replace(line, folder=own) for line, own in places]
 
-    def _folder(
-        self, recorded: str, experiment: str, trial: str, there: dict[str, bool] | None = None
-    ) -> str | None:
-        if self.path is None:
-            return None
-        there = {} if there is None else there
-        root = recorded.removesuffix(f"{experiment}/{trial}")
-        if root not in there:
-            there[root] = Path(root).is_dir()
-        if there[root]:  # a folder that is gone from its root is gone
-            return None
-        beside = str(self.path.parent / experiment)
-        if beside not in there:
-            there[beside] = Path(beside).is_dir()
-        own = f"{beside}/{trial}"
-        return own if there[beside] and Path(own).is_dir() else None
+    def _moved(self, there: Callable[[str], bool]) -> Callable[[str, str, str], str | None]:
+        """Where a trial's folder lies now, from what is recorded; None where that holds."""
+        parent = None if self.path is None else str(self.path.parent)
+
+        def moved(recorded: str, experiment: str, trial: str) -> str | None:
+            # a folder that is gone from its root is gone
+            if parent is None or there(recorded.removesuffix(f"{experiment}/{trial}") or "."):
+                return None
+            own = f"{parent}/{experiment}/{trial}"
+            return own if there(f"{parent}/{experiment}") and _is_directory(own) else None
+
+        return moved
+
+
+def _is_directory(path: str) -> bool:
+    return Path(path).is_dir()
 
 
 def read(text: str | Path) -> Address:

@@ -216,10 +216,13 @@ def conditions(query: Query, dialect: str) -> list[ColumnElement[bool]]:
         (_T.code_identity, query.code_identity),
         (_T.experiment, query.experiment),
         (_T.variant, query.variant),
-        (_T.param_set, query.param_set),
     ):
         if wanted is not None:
             found.append(column == wanted)
+    if query.param_set is not None:
+        # few trials have one: by their numbers, or SQLite would read all of the project that have the status
+        alike = schema.trials.alias("alike").c
+        found.append(_T.seq.in_(select(alike.seq).where(alike.param_set == query.param_set)))
     if query.sweep is not None:
         whole = len(query.sweep) >= SWEEP_DIGITS or not is_hex(query.sweep)
         found.append(_T.sweep == query.sweep if whole else prefix(_T.sweep, query.sweep))
