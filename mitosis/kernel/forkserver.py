@@ -338,8 +338,10 @@ def main(arguments: Sequence[str]) -> Order:
         server.end()
     adopt_orphans()
     if kind == "fork":
+        gc.disable()  # what is imported stays
         server.refusal = importlib.import_module("mitosis.kernel.preload").load(preload)
         _imported.update(sys.modules)
+        gc.enable()
         gc.collect()
         gc.freeze()
     return server.serve()
