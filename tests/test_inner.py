@@ -58,10 +58,9 @@ def test_the_copies_of_a_job_are_what_hydra_would_make(tmp_path: Path) -> None:
         (top / name).parent.mkdir(exist_ok=True, parents=True)
         (top / name).write_text(content, encoding="utf-8")
     with initialize_config_dir(version_base="1.3", config_dir=str(top)):
-        master = composed(["seed=1"])
+        master, plain = composed(["seed=1"]), composed(["seed=2"])
         inner.move(lambda path: path)
         config = inner.loader().load_sweep_config(master, ["seed=2"])
-        plain = inner.loader().load_configuration("config", ["seed=2"], RunMode.RUN)
     assert type(config) is not DictConfig and type(config.hydra) is not DictConfig
     for light, slow in ((config, plain), (config.hydra, plain.hydra)):
         copied, wanted = copy.deepcopy(light), copy.deepcopy(slow)

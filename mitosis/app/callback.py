@@ -101,7 +101,7 @@ class Gate(Callback):
             verdict = gate.check(driver.repository, settings, sweep)
             _check_directories(config, Path(verdict.root), multirun)
             driver.verdict = verdict
-            pinning.pin(driver.repository, verdict.code)
+            pinning.pin(driver.repository, verdict.code, multirun)
             if sweep is not None:
                 _check_variants(config, verdict, settings)
                 launchers.prepare(config)

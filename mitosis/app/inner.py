@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from hydra._internal import config_loader_impl, utils
+from hydra._internal import hydra as hydra_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository, IConfigRepository
 from hydra._internal.defaults_list import DefaultsList
@@ -82,6 +83,27 @@ def load(default: ResultDefault) -> ConfigResult:
     return own._load_single_config(default, own.repository)
 
 
+@contextlib.contextmanager
+def reading_once() -> Iterator[None]:
+    """Meanwhile the loader that Hydra makes is a `Fixed` one.
+
+    Hydra composes twice before anything runs, first to learn what is asked of it, and we look at the
+    defaults list once more.
+    """
+    impl: Any = hydra_impl  # whose name it is that is looked up
+    plain = impl.ConfigLoaderImpl
+    impl.ConfigLoaderImpl = Fixed
+    try:
+        yield
+    finally:
+        impl.ConfigLoaderImpl = plain
+
+
+def read_anew() -> None:
+    """From now on files are read whenever something is composed: they lie in a tree that may change."""
+    loader().__class__ = ConfigLoaderImpl
+
+
 def move(moved: Callable[[Path], Path]) -> None:
     """Let each absolute entry of the search path be what `moved` says, for every later composition.
 
@@ -97,7 +119,7 @@ def move(moved: Callable[[Path], Path]) -> None:
 
 
 class Fixed(ConfigLoaderImpl):
-    """Hydra's loader where the files cannot change: what jobs share is read and merged once.
+    """Hydra's loader where the files do not change: what jobs share is read and merged once.
 
     Hydra composes every job of a sweep twice from the files, once to check all of them and once to run
     it, which costs more than a short trial. Shared are the files that were read, the defaults list that
@@ -107,9 +129,14 @@ class Fixed(ConfigLoaderImpl):
     A worker gets a loader of its own with each job: what is shared belongs to the process.
     """
 
-    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+    def load_configuration(self, *given: Any, **named: Any) -> DictConfig:
         """The config of a job, of which `run_job` makes four copies."""
-        return _light(super().load_sweep_config(master_config, sweep_overrides))
+        return _light(super().load_configuration(*given, **named))
+
+    def compute_defaults_list(self, *given: Any, **named: Any) -> DefaultsList:
+        """The list by itself, which composing has made already."""
+        with _lists_shared():
+            return super().compute_defaults_list(*given, **named)
 
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]

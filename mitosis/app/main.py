@@ -99,7 +99,7 @@ def _hydra(rest: list[str], conf: Path | None) -> int:
     path, name = (str(conf), configuration.PRIMARY) if conf is not None else (None, None)
     decorated = hydra.main(version_base="1.3", config_path=path, config_name=name)(task)
     try:
-        with refusals.short(conf, _own_file):
+        with refusals.short(conf, _own_file), inner.reading_once():
             decorated()
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -8,7 +8,7 @@ from mitosis.app import inner
 from mitosis.trial import CodeState
 
 
-def pin(repository: Path, code: CodeState) -> None:
+def pin(repository: Path, code: CodeState, sweep: bool) -> None:
     """Let every later composition read its YAML from `code.tree`.
 
     Hydra composes each job of a multirun when it starts, on some launchers in another process: without
@@ -23,3 +23,5 @@ def pin(repository: Path, code: CodeState) -> None:
 
     if tree != repository:
         inner.move(moved)
+    elif sweep:  # which the user wants to run in place: each job is what the files say when it starts
+        inner.read_anew()
