@@ -45,6 +45,11 @@ def audit(store: Store, root: Path, repository: Path | None, tell: Callable[[int
     A folder without a row is brought in, as is any end that only the folder knows. `tell` is called
     with the number of trials that have been looked at.
     """
+    with store.burst():
+        return _audited(store, root, repository, tell)
+
+
+def _audited(store: Store, root: Path, repository: Path | None, tell: Callable[[int], None]) -> Audit:
     adopted = tuple(bring_in(store, root))
     damage = [Remark("store_damaged", line, store.url) for line in store.integrity()]
     commits: dict[str, str] = {}
@@ -79,8 +84,9 @@ def _all(store: Store) -> Iterator[tuple[Trial, bool]]:
 
     after: str | None = None
     while page := store.find(Query(limit=_PAGE, after=after, removed=True)):
-        for line in page:
-            yield store.get(line.id), line.removed
+        removed = {line.id: line.removed for line in page}
+        for trial in store.whole([line.id for line in page]):
+            yield trial, removed[trial.id]
         after = page[-1].id
 
 
@@ -153,7 +159,13 @@ def bring_in(store: Store, root: Path) -> Iterator[str]:
     with their mark, and a mark that the folder contradicts is mended.
     """
     filing = {word.stem for word, _ in unfinished(root)}  # by a launcher, at this moment
+    known_at = _places(store)
     for folder in (*trial_folders(root), *trial_folders(root / TRASH)):
+        if known_at.get(folder.path.name) == str(folder.path):
+            said = attesting.kept(folder)
+            if said:
+                store.keep_attestations(folder.path.name, said)
+            continue
         trial = _read(folder)
         if trial is None or trial.id in filing:
             continue
@@ -168,6 +180,13 @@ def bring_in(store: Store, root: Path) -> Iterator[str]:
             settle.settled(store, trial)
             yield trial.id
     trash.settle(store, root)
+
+
+def _places(store: Store) -> dict[str, str]:
+    """By id, the folder of each trial that the store knows, where the store says it is."""
+    from mitosis.store import Query
+
+    return {line.id: line.folder for line in store.find(Query(limit=None, removed=True))}
 
 
 def _read(folder: TrialFolder) -> Trial | None:

@@ -246,10 +246,12 @@ def _execute(
     with folder.log.open("ab", buffering=0) as log:
 
         def stream(name: str, text: str) -> None:
-            display.stream(name, text)
             rest = memoryview(text.encode("utf-8", "replace"))
-            while rest:
-                rest = rest[log.write(rest) :]
+            try:
+                while rest:
+                    rest = rest[log.write(rest) :]
+            finally:  # what was seen has been kept
+                display.stream(name, text)
 
         job = execute.Job(
             notebook=document.new(spec, plan),

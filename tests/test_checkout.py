@@ -164,7 +164,7 @@ def test_a_replaced_commit_does_not_lie(repository: Repository) -> None:
 def test_a_commit_that_is_not_there_is_refused(repository: Repository) -> None:
     """An unknown hash, and a name that looks like an option, are refused by name."""
     for name in ("f" * 40, "--help"):
-        with pytest.raises(RepositoryRefused, match=f"commit {name[:12]} is not in the repository"):
+        with pytest.raises(RepositoryRefused, match=f"commit {name[:7]} is not in the repository"):
             checkout(repository.path, name, repository.path / "trials/checkouts/x")
 
 
@@ -236,9 +236,7 @@ def test_a_submodules_commit_that_is_missing_is_refused(nested: Repository) -> N
     """A submodule that is here without the recorded commit is refused by name, and nothing is left behind."""
     nested.git("update-index", "--cacheinfo", f"160000,{'1' * 40},sub module")
     nested.git("commit", "--quiet", "-m", "points nowhere")
-    with pytest.raises(
-        RepositoryRefused, match=r"111111111111 of the submodule sub module.*\n.*submodule update"
-    ):
+    with pytest.raises(RepositoryRefused, match=r"1111111 of the submodule sub module.*\n.*submodule update"):
         made(nested)
     assert list((nested.path / "trials/checkouts").iterdir()) == []
 

@@ -164,7 +164,7 @@ def test_the_head_says_what_happened(tmp_path: Path) -> None:
     words = " ".join(page.text.split())
     for text in (
         "succeeded lorenz variant fast seed 7 main 0.0189 a first line and a second",
-        "trial 3f2a91c0de12 commit 9d7c1b0a4e branch main started (UTC) 2026-03-14 15:09:26",
+        "trial 3f2a91c0de12 commit 9d7c1b0 branch main started (UTC) 2026-03-14 15:09:26",
         "run time 3.2 s CPU time 2 h 5 min host noether sweep 5eeb, job 3 tags paper",
         "taint: input changed a file changed while the trial ran data/a.csv note: unkept the commit",
         "Metrics main 0.0189 exponent 0.9012345678901 nothing nan Parameters dt 0.01 model.kernel rbf",

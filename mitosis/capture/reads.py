@@ -101,7 +101,7 @@ def observed(
         if checkout and held.differs(name, digest):
             what = "a file of the checkout was read that is not the commit's"
             taint("input_not_committed", what, shown(name))
-        if checkout is pinned and (name in known or any(name.startswith(f"{d}/") for d in known)):
+        if known and checkout is pinned and (name in known or any(name.startswith(f"{d}/") for d in known)):
             continue
         if not checkout and name[0] != "/":
             own.add(name)

@@ -240,6 +240,15 @@ class Store(Afterwards):
             found = load.trials(connection, [load.named(connection, name, project)])[0]
         return self._address.of(found)
 
+    def whole(self, names: Sequence[str]) -> list[Trial]:
+        """The trials with those whole ids, in that order, those that are known."""
+        table = schema.trials.c
+        with self._transaction() as connection:
+            rows = connection.execute(select(table.id, table.seq).where(table.id.in_(names)))
+            seqs = {row.id: row.seq for row in rows}
+            found = load.trials(connection, [seqs[name] for name in names if name in seqs])
+        return [self._address.of(trial) for trial in found]
+
     def find(self, question: Query) -> list[Summary]:
         """A page of trials, newest first unless it says otherwise; raises Refused for an unknown `sort`."""
         with self._transaction() as connection:
