@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import gc
 import os
 import sys
 from pathlib import Path
@@ -62,6 +63,9 @@ class Gate(Callback):
         The workers of a Ray cluster that runs already stand wherever it was started.
         """
         self.__dict__.update(found)
+        gc.set_threshold(
+            100_000, 20, 100
+        )  # as in the driver, see mitosis/__main__.py: what is imported stays
         if self.verdict is not None and Path(self.verdict.code.repository).is_dir():
             os.chdir(self.verdict.code.repository)
 
