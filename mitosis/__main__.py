@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from typing import Any
 
 from mitosis.cli.main import main
 
@@ -31,7 +32,8 @@ def command() -> None:
     import threading
 
     with contextlib.suppress(KeyboardInterrupt):  # it cannot stop any more what is over
-        getattr(threading, "_shutdown")()  # noqa: B009 - no name of the public kind does it
+        ending: Any = threading  # no public name waits for the threads that are to be waited for
+        ending._shutdown()
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, broken, or none

@@ -111,6 +111,7 @@ def _entry_point(config: DictConfig) -> tuple[str, str]:
 def _resolved(config: DictConfig, seed: int) -> Any:
     """`params` as plain values, resolved as if the seed were `seed`."""
     try:
+        # among the keys: `in config` would resolve what `params` refers to
         referring = "params" in config.keys() and OmegaConf.is_interpolation(config, "params")  # noqa: SIM118
         if referring or naming.interpolates(config):
             config = copy.deepcopy(config)

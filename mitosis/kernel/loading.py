@@ -175,7 +175,8 @@ def _leads_to_users(origin: str) -> bool:
 def _real(origin: str) -> str:
     """Where the file of a module lies, all links followed.
 
-    Modules lie together: to follow the links of each one's whole path cost more than a short trial.
+    Modules lie together: to follow the links of each one's whole path cost more than a short trial. Paths are
+    texts here, as importlib has them: a Path for each of a thousand modules would cost as much again.
     """
     directory, name = os.path.split(origin)
     if os.path.islink(origin):  # noqa: PTH114
