@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import ends, expect, identity, leftovers, stamp
+from mitosis import ends, environments, expect, identity, leftovers, stamp
 from mitosis.capture import inputs, judge
-from mitosis.errors import MitosisError, StoreAway, StoreRefused, VariantRedefined
+from mitosis.errors import MitosisError, StoreAway, StoreRefused, TrialNotFound, VariantRedefined
 from mitosis.folder import TrialFolder
 from mitosis.patience import patiently
 from mitosis.settings import PATIENCE, OnTaint, WorkingDirectory
@@ -137,7 +137,7 @@ def file(store: Store, told: Trial, outcome: Outcome) -> Trial:
         remark = Remark("not_written", f"the folder could not be completed: {error}", spec.folder)
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
     try:
-        patiently(lambda: store.finish(spec.id, outcome), patience)
+        patiently(lambda: end_row(store, Trial(spec, outcome)), patience)
     except StoreAway:
         raise
     except StoreRefused as error:  # the next command brings the row up to date
@@ -145,6 +145,19 @@ def file(store: Store, told: Trial, outcome: Outcome) -> Trial:
         remark = Remark(NOT_FILED, error.what, str(where or ""))
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
     return Trial(spec, outcome)
+
+
+def end_row(store: Store, trial: Trial) -> None:
+    """End the row of a trial that is over; where the store has lost it, it gets one.
+
+    A server that crashed, or was replaced by an older copy of it, has forgotten what was filed last.
+    """
+    assert trial.outcome is not None
+    try:
+        store.finish(trial.id, trial.outcome)
+    except TrialNotFound:
+        root = TrialFolder(trial.spec.folder).root(trial.spec.experiment)
+        store.adopt(trial, environments.read(root, trial.spec.environment))
 
 
 def complete(folder: TrialFolder, trial: Trial) -> None:

@@ -114,6 +114,10 @@ class TrialFolder:
             raise InternalError(f"{trial_id!r} is no id of a trial: it has 12 hex digits")
         return cls(root / checked_name(experiment) / trial_id)
 
+    def root(self, experiment: str) -> Path:
+        """The root that `locate` was told."""
+        return self.path.parents[len(Path(experiment).parts)]
+
     @classmethod
     def create(cls, root: Path, experiment: str, trial_id: str, document: JSON) -> TrialFolder:
         """Make the folder with `document` as its trial.json: it is there with it, or not at all.
@@ -191,6 +195,16 @@ def announced(root: Path, trial_id: str, folder: TrialFolder, process: JSON) -> 
 
     Raises TrialRefused where the root cannot be written.
     """
+    word = announce(root, trial_id, folder, process)
+    yield
+    word.unlink(missing_ok=True)  # not after an error: the next command looks what is there
+
+
+def announce(root: Path, trial_id: str, folder: TrialFolder, process: JSON) -> Path:
+    """Leave word of a folder whose row may not be there; returns the word, see `unfinished`.
+
+    Raises TrialRefused where the root cannot be written.
+    """
     word = root / PENDING / f"{trial_id}.json"
     try:
         word.parent.mkdir(parents=True, exist_ok=True)
@@ -198,12 +212,11 @@ def announced(root: Path, trial_id: str, folder: TrialFolder, process: JSON) -> 
     except OSError as error:
         todo = "make room or make it writable, or choose another root: mitosis.root=DIRECTORY"
         raise TrialRefused(f"cannot write {word}: {error.strerror or error}", todo) from error
-    yield
-    word.unlink(missing_ok=True)  # not after an error: the next command looks what is there
+    return word
 
 
 def unfinished(root: Path) -> Iterator[tuple[Path, JSON]]:
-    """The words that `announced` left where the launcher vanished in between, each with its file."""
+    """The words of `announce` where the launcher vanished in between or had no store, each with its file."""
     directory = root / PENDING
     if not directory.is_dir():
         return

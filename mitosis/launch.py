@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from mitosis import claim, closing, environments, identity, recipe, signals
 from mitosis.capture import code, environment, inputs
 from mitosis.display import Display, Silent
-from mitosis.errors import MitosisError, StoreAway
-from mitosis.folder import TrialFolder, announced
+from mitosis.errors import MitosisError, StoreAway, TrialRefused
+from mitosis.folder import TrialFolder, announce, announced
 from mitosis.gate import Verdict, open_store
 from mitosis.patience import patiently
 from mitosis.request import Request
@@ -76,27 +76,34 @@ def run_trial(verdict: Verdict, request: Request, display: Display, beside: Besi
                 judged = closing.judge_outcome(store, spec, outcome)
             trial = Trial(spec, judged)
             if beside is not None and judged.status is Status.SUCCEEDED:
-                beside.do(functools.partial(_filed, stack.pop_all(), store, told, judged, display))
+                beside.do(functools.partial(_filed, stack.pop_all(), store, told, judged, verdict, display))
             else:
                 trial = closing.file(store, told, judged)
         except StoreAway as error:
-            _tell_away(error, spec, display)
+            _tell_away(error, spec, verdict, display)
     display.finished(trial)
     return trial
 
 
 def _filed(
-    opened: contextlib.ExitStack, store: Store, told: Trial, judged: Outcome, display: Display
+    opened: contextlib.ExitStack,
+    store: Store,
+    told: Trial,
+    judged: Outcome,
+    verdict: Verdict,
+    display: Display,
 ) -> None:
     """File the trial while the next one runs."""
     with opened:
         try:
             closing.file(store, told, judged)
         except StoreAway as error:
-            _tell_away(error, told.spec, display)
+            _tell_away(error, told.spec, verdict, display)
 
 
-def _tell_away(error: StoreAway, spec: TrialSpec, display: Display) -> None:
+def _tell_away(error: StoreAway, spec: TrialSpec, verdict: Verdict, display: Display) -> None:
+    with contextlib.suppress(TrialRefused):  # a server that crashed may come back without the row
+        announce(Path(verdict.root), spec.id, TrialFolder(spec.folder), plain(spec.process))
     display.stream("stderr", f"mitosis: {error.what}\n  {spec.folder} holds the trial; {_FILED}\n")
 
 

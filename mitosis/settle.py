@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mitosis import ends
+from mitosis import ends, environments
 from mitosis.capture import code, environment
 from mitosis.folder import TrialFolder, unfinished, write_atomic
 from mitosis.trial import HostProcess, Remark, Status, Trial, from_plain, shifted, utc_now
@@ -44,21 +46,26 @@ def settled(store: Store, trial: Trial) -> Trial:
     told = _told(trial) or ends.kept(trial.spec)
     if told is not None:
         return _file(store, told)
-    alive = environment.alive(trial.spec.process)
-    if alive is None:
-        alive = store.silences().get(trial.id, 0.0) < SILENT_SECONDS
+    alive = _alive(trial.spec.process, lambda: store.silences().get(trial.id, 0.0))
     return trial if alive else _close(store, trial)
 
 
 def _told(trial: Trial) -> Trial | None:
     """The whole trial where its folder tells how it ended."""
-    folder = TrialFolder(trial.spec.folder)
     try:
-        document = folder.read_json(folder.trial_json)
-        found = from_plain(Trial, document) if isinstance(document, dict) else None
-    except (OSError, KeyError, TypeError, ValueError):
+        found = _kept(TrialFolder(trial.spec.folder))
+    except OSError:
         return None
     return found if found is not None and found.id == trial.id and found.status.final else None
+
+
+def _kept(folder: TrialFolder) -> Trial | None:
+    """The trial as the folder tells it; None where it tells none that is whole. Raises OSError."""
+    document = folder.read_json(folder.trial_json)
+    try:
+        return from_plain(Trial, document) if isinstance(document, dict) else None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _file(store: Store, trial: Trial) -> Trial:
@@ -66,16 +73,19 @@ def _file(store: Store, trial: Trial) -> Trial:
     folder = TrialFolder(trial.spec.folder)
     assert trial.outcome is not None
     written = folder.read_json(folder.outcome)
-    if isinstance(written, dict) and "modules" in written:  # all of it was written but the row
-        store.finish(trial.id, trial.outcome)
-        return trial
     from mitosis import closing
 
+    if isinstance(written, dict) and "modules" in written:  # all of it was written but the row
+        closing.end_row(store, trial)
+        return trial
     return closing.close(store, trial.spec, trial.outcome)
 
 
 def _bring_in(store: Store, root: Path) -> None:
-    """Give a row to each folder whose launcher vanished between making it and filing it."""
+    """Give a row to each folder whose launcher vanished before filing it, or had no store at the end.
+
+    Then `settled` ends it as it ends every other one.
+    """
     for word, said in unfinished(root):
         try:
             process = from_plain(HostProcess, said["process"])
@@ -83,15 +93,30 @@ def _bring_in(store: Store, root: Path) -> None:
         except (KeyError, TypeError, ValueError):
             word.unlink(missing_ok=True)  # it was cut off before there was a folder
             continue
-        if environment.alive(process) is not False:
+        try:
+            trial = _kept(folder)
+        except OSError:  # another command may be able to read it
             continue
-        with contextlib.suppress(
-            KeyError, TypeError, ValueError, AttributeError
-        ):  # `check` names what is left
-            document = folder.read_json(folder.trial_json)
-            if document is not None:
-                store.adopt(from_plain(Trial, document))
+        over = trial is not None and trial.status.final
+        if not over and _alive(process, functools.partial(_age, word)):
+            continue
+        if trial is not None:  # else `check` names what is left
+            known = environments.read(root, trial.spec.environment)
+            store.adopt(Trial(trial.spec), known)
         word.unlink(missing_ok=True)
+
+
+def _alive(process: HostProcess, silence: Callable[[], float]) -> bool:
+    """Is a launcher alive; on another host by the seconds since it was last heard of."""
+    alive = environment.alive(process)
+    return silence() < SILENT_SECONDS if alive is None else alive
+
+
+def _age(word: Path) -> float:
+    try:
+        return time.time() - word.stat().st_mtime
+    except FileNotFoundError:  # its launcher went on
+        return 0.0
 
 
 def _close(store: Store, trial: Trial) -> Trial:

@@ -11,7 +11,7 @@ import pytest
 from mitosis import agreement, claim, closing, settle
 from mitosis.capture import environment
 from mitosis.errors import JobTaken, StoreAway, StoreUnseen, WorkerRefused
-from mitosis.folder import TrialFolder
+from mitosis.folder import TrialFolder, announce
 from mitosis.gate import Verdict
 from mitosis.patience import patiently
 from mitosis.store import Store
@@ -126,6 +126,47 @@ def test_the_folder_is_the_truth(store: Store, tmp_path: Path) -> None:
     folder.write_json(folder.trial_json, plain(Trial(spec, outcome)))
     (closed,) = settle.settle(store, None)
     assert (closed.id, store.get(spec.id).outcome) == (spec.id, outcome)
+
+
+def test_a_row_that_the_store_lost_is_filed_at_the_end(store: Store, tmp_path: Path) -> None:
+    """A server that crashed has forgotten what was filed last; the launcher knows it."""
+    spec = job(tmp_path)
+    closed = closing.close(store, spec, trial_outcome(main=1.0))
+    assert store.get(spec.id).outcome == closed.outcome
+    assert store.standing(SWEEP, 0, 0)[0].id == spec.id
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_trial_that_ended_without_store_is_filed_by_the_next_look(
+    store: Store, tmp_path: Path, complete: bool
+) -> None:
+    """Its row may be lost with the server; its launcher may still run other trials."""
+    spec = job(tmp_path)
+    folder, told = TrialFolder(spec.folder), Trial(spec, trial_outcome(main=0.25, files={}))
+    assert told.outcome is not None
+    if complete:
+        closing.complete(folder, told)
+    else:
+        folder.write_json(folder.trial_json, plain(told))
+    word = announce(tmp_path, spec.id, folder, plain(spec.process))
+    (closed,) = settle.settle(store, tmp_path)
+    assert (closed.id, closed.status) == (spec.id, Status.SUCCEEDED)
+    assert (store.get(spec.id).outcome, word.exists()) == (closed.outcome, False)
+
+
+def test_a_folder_without_row_waits_for_its_launcher(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is alive will file it; one on another host is given up when its word is old."""
+    process = dataclasses.replace(environment.host_process(), host="elsewhere")
+    words = []
+    for spec in (job(tmp_path), job(tmp_path, job=1, process=process)):
+        words.append(announce(tmp_path, spec.id, TrialFolder(spec.folder), plain(spec.process)))
+    assert settle.settle(store, tmp_path) == []
+    monkeypatch.setattr(settle, "SILENT_SECONDS", 0.0)
+    (closed,) = settle.settle(store, tmp_path)
+    assert (closed.id, closed.status) == (spec.id, Status.LOST)
+    assert [word.exists() for word in words] == [True, False]
 
 
 def test_a_silent_host_is_given_up(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,13 +37,13 @@ class Server:
         """Start it, and wait until it answers."""
         options = (
             f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off "
-            "-c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+            "-c full_page_writes=off -c max_connections=200"
         )
         data, log = self.home / "data", self.home / "server.log"
         self._control("-D", data, "-l", log, "-w", "-t", "30", "-s", "-o", options, "start")
 
     def stop(self) -> None:
-        """Stop it at once: what is connected is cut off, as by a crash of the machine."""
+        """Stop it at once: what is connected is cut off, as by a crash; what was committed is kept."""
         self._control("-D", self.home / "data", "-m", "immediate", "-w", "-s", "stop")
 
     def _control(self, *words: str | Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import NullPool, create_engine
 
 from tests.engines import postgresql as postgresql_engine
 from tests.engines import required, zoo
@@ -245,16 +246,21 @@ def test_a_store_that_is_away_for_a_while_loses_nothing(
         assert [(t["status"], t["taints"]) for t in where.whole()] == [("succeeded", [])] * 2
 
 
+@pytest.mark.parametrize("forgets", [False, True])
 def test_a_store_that_stays_away_is_brought_up_to_date(
-    tmp_path: Path, request: pytest.FixtureRequest
+    forgets: bool, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """The folder tells how the trial ended; the next command files it."""
+    """The folder tells how the trial ended; the next command files it, also where the server came back
+    without what it had promised to keep (synchronous_commit=off, or an older copy of it)."""
     with required.running("postgresql", postgresql_engine.server()) as server, reached(server):
         where = make("basic", tmp_path, request, server, server.url)
         process = where.repository.start(
             "experiment=zoo", "params=slow", "seed=5", "mitosis.patience=0.2", **where.env
         )
         where.begun("slow", 5)
+        if forgets:
+            with create_engine(server.url, poolclass=NullPool).begin() as connection:
+                connection.exec_driver_sql("TRUNCATE mitosis.trials CASCADE")
         server.stop()
         where.go()
         done = ended(process)
@@ -262,3 +268,5 @@ def test_a_store_that_stays_away_is_brought_up_to_date(
         server.start()
         (trial,) = where.whole()
         assert (trial["status"], trial["main"], trial["taints"]) == ("succeeded", 5, [])
+        checked = where.repository.run("check", **where.env)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
