@@ -104,9 +104,9 @@ ROOMS = {
     "beside": Room(),
     "ends": Room(ours=CORE | words("capture")),
     "closing": Room(
-        ours=CORE | words("ends expect capture store notebook settings stamp patience leftovers")
+        ours=CORE | words("ends environments expect capture store notebook settings stamp patience leftovers")
     ),
-    "settle": Room(ours=CORE | words("capture store closing ends settings")),
+    "settle": Room(ours=CORE | words("capture store closing ends environments settings")),
     "request": Room(ours=words("settings trial")),
     "display": Room(ours=words("gate request trial")),
     "attesting": Room(ours=CORE | words("store")),

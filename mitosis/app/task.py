@@ -11,7 +11,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from mitosis import agreement, claim, jobs, launch, signals
-from mitosis.app import compose, objective, optimize, state
+from mitosis.app import compose, objective, optimize, orphan, state
 from mitosis.app.callback import settings_of
 from mitosis.errors import ConfigurationRefused, InternalError, JobTaken, MitosisError, StoreUnseen
 from mitosis.gate import Verdict
@@ -43,8 +43,15 @@ def task(config: DictConfig) -> objective.Value:
         driver.error = ConfigurationRefused(what, "leave ~hydra.callbacks out of the command line")
         return None
     signals.stop_if_heard()
-    if driver is None:
-        os.environ.update(verdict.variables)  # before anything here reads them
+    if driver is not None:
+        return _told(verdict, config)
+    os.environ.update(verdict.variables)  # before anything here reads them
+    with orphan.at_work():
+        return _told(verdict, config)
+
+
+def _told(verdict: Verdict, config: DictConfig) -> objective.Value:
+    driver = state.invocation()
     hydra = cast("DictConfig", HydraConfig.get())  # annotated as the schema it is checked against
     job = compose.job_number(hydra, verdict.first_job)
     try:

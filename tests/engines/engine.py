@@ -71,10 +71,10 @@ def stop(pid_file: Path) -> None:
         os.kill(pid, 15)
     except (OSError, ValueError):
         return
-    until(lambda: not _runs(pid), f"the end of process {pid}", 20)
+    until(lambda: not runs(pid), f"the end of process {pid}", 20)
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
     """Whether the process is there; one that has ended and was not waited for is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -18,7 +18,7 @@ from sqlalchemy import NullPool, create_engine
 from tests.engines import postgresql as postgresql_engine
 from tests.engines import required, zoo
 from tests.engines import slurm as slurm_engine
-from tests.engines.engine import until
+from tests.engines.engine import runs, until
 from tests.engines.zoo import Zoo, ended
 from tests.store_values import database_on
 
@@ -149,6 +149,7 @@ def test_a_killed_driver_is_followed_by_the_same_command(anywhere: Zoo) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()  # its output stays open: workers of joblib outlive it
     before = {t["id"] for t in anywhere.trials() if t["status"] == "succeeded"}
+    workers = {document["spec"]["process"]["pid"] for document in anywhere.documents()}
     anywhere.go()
     done = anywhere.sweep(*jobs, MISSING)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -162,6 +163,8 @@ def test_a_killed_driver_is_followed_by_the_same_command(anywhere: Zoo) -> None:
     again = {(t["variant"], t["seed"]) for t in found if t["id"] not in before and t["status"] == "succeeded"}
     assert not again & {(t["variant"], t["seed"]) for t in found if t["id"] in before} - _outlived(found)
     zoo.close(process)
+    if "hydra/launcher=ray" not in anywhere.launcher:  # its workers are the cluster's
+        until(lambda: not any(runs(pid) for pid in workers), "the end of the workers without driver")
     claimed = Counter((t["sweep"], t["job"]) for t in anywhere.whole() if t["status"] != "lost")
     assert set(claimed.values()) == {1}
 
