@@ -575,7 +575,8 @@ def test_a_changed_file_replaces_its_digest(store: Store) -> None:
     cache.put(KEY, "a" * 64)
     cache.put(later, "b" * 64)
     cache.flush()
-    assert cache.get_many([KEY, later]) == {later: "b" * 64}
+    found = cache.get_many([KEY, later])
+    assert (found.get(KEY), found.get(later)) == (None, "b" * 64)
 
 
 def test_thousands_of_digests_at_once(store: Store) -> None:
@@ -585,7 +586,8 @@ def test_thousands_of_digests_at_once(store: Store) -> None:
     for key in keys:
         cache.put(key, f"{key[2]:064x}")
     cache.flush()
-    assert cache.get_many(keys) == {key: f"{key[2]:064x}" for key in keys}
+    found = cache.get_many(keys)
+    assert {key: found.get(key) for key in keys} == {key: f"{key[2]:064x}" for key in keys}
 
 
 def test_a_file_changed_a_moment_ago_is_not_remembered(store: Store) -> None:

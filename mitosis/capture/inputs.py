@@ -90,17 +90,19 @@ def digest(path: Path, cache: DigestCache | None = None) -> str:
     return _measure(str(path), cache)[0]
 
 
-def digests(states: Mapping[str, FileKey], cache: DigestCache | None = None) -> dict[str, str | None]:
-    """The SHA-256 of each file of `states` (by its path) in the very state that is given there.
+def digests(
+    states: Mapping[str, tuple[int, int, int, int, int]], cache: DigestCache | None = None
+) -> dict[str, str | None]:
+    """The SHA-256 of each file of `states` (by its path) in the very state, a FileKey's fields, given there.
 
     None where a file cannot be read, or is not in that state any more. One that the cache knows is neither
     read nor looked at.
     """
     known = _known(states.values(), cache)
-    found: dict[str, str | None] = {}
-    for path, wanted in states.items():
-        found[path] = known.get(wanted) or _as_it_was(path, wanted, cache)
-    return found
+    return {
+        path: known.get(wanted) or _as_it_was(path, FileKey(*wanted), cache)
+        for path, wanted in states.items()
+    }
 
 
 def _as_it_was(path: str, wanted: FileKey, cache: DigestCache | None) -> str | None:
@@ -115,15 +117,15 @@ def _as_it_was(path: str, wanted: FileKey, cache: DigestCache | None) -> str | N
     return digest
 
 
-def _known(keys: Iterable[FileKey], cache: DigestCache | None) -> Mapping[FileKey, str]:
-    """What the cache knows of `keys`."""
+def _known(keys: Iterable[tuple[int, ...]], cache: DigestCache | None) -> Mapping[tuple[int, ...], str]:
+    """What the cache knows of `keys`, fields of FileKeys, and maybe of others."""
     if cache is None:
         return {}
     many = getattr(cache, "get_many", None)
     if many is not None:
-        found: Mapping[FileKey, str] = many(keys)
+        found: Mapping[tuple[int, ...], str] = many(keys)
         return found
-    return {key: digest for key in keys if (digest := cache.get(key)) is not None}
+    return {key: digest for key in keys if (digest := cache.get(FileKey(*key))) is not None}
 
 
 def _matches(pattern: str, repository: Path) -> Iterator[Path]:
@@ -165,7 +167,7 @@ def _measure(path: str, cache: DigestCache | None) -> tuple[str, int]:
 
 
 def _file(
-    path: str, status: os.stat_result, cache: DigestCache | None, digests: Mapping[FileKey, str]
+    path: str, status: os.stat_result, cache: DigestCache | None, digests: Mapping[tuple[int, ...], str]
 ) -> str:
     """The digest of one file: as it is known, or read now."""
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever

@@ -84,7 +84,7 @@ def observed(
     """
     names = Names(state)
     entries = list(seen)
-    states = {e["path"]: inputs.FileKey._make(e["state"]) for e in entries if "now" not in e}
+    states = {e["path"]: tuple(e["state"]) for e in entries if "now" not in e}
     digests = inputs.digests(states, cache)
     records: dict[str, FileRecord] = {}
     own: set[str] = set()
