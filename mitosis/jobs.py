@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mitosis import claim, closing, environments, identity, settle
 from mitosis.capture import environment
@@ -13,7 +15,10 @@ from mitosis.gate import Verdict, open_store
 from mitosis.patience import patiently
 from mitosis.request import Request
 from mitosis.settings import PATIENCE
-from mitosis.trial import Failure, Outcome, Status, Summary, Trial, TrialSpec, new_id, plain
+from mitosis.trial import JSON, Failure, Outcome, Status, Summary, Trial, TrialSpec, new_id, plain
+
+if TYPE_CHECKING:
+    from mitosis.store.store import Store
 
 
 def short(verdict: Verdict, trial: str) -> str:
@@ -41,6 +46,28 @@ def sweep_statuses(verdict: Verdict) -> list[Status]:
     return [status for status, number in counts.items() for _ in range(number)]
 
 
+def filed(
+    verdict: Verdict,
+    store: Store,
+    spec: TrialSpec,
+    surroundings: Mapping[str, JSON],
+    redefine: tuple[str, ...] = (),
+) -> TrialSpec:
+    """Make the folder of a trial, then its row; a refusal of the store leaves neither. Returns it as filed.
+
+    Raises Refused, as TrialFolder.create and Store.start do.
+    """
+    root = Path(verdict.root)
+    with announced(root, spec.id, TrialFolder(spec.folder), plain(spec.process)):
+        environments.keep(root, spec.environment, surroundings)
+        folder = TrialFolder.create(root, spec.experiment, spec.id, plain(Trial(spec)))
+        try:
+            return store.start(spec, surroundings, redefine, claim.replaced(store, spec, verdict))
+        except BaseException:  # what has no row has no folder either
+            folder.remove()
+            raise
+
+
 def record_refusal(
     verdict: Verdict,
     experiment: str,
@@ -65,11 +92,7 @@ def record_refusal(
         )
         kind = "Refused" if isinstance(error, Refused) else type(error).__name__
         outcome = Outcome(Status.FAILED, spec.started_at, error=Failure(kind, str(error)))
-        with announced(Path(verdict.root), spec.id, TrialFolder(spec.folder), plain(spec.process)):
-            environments.keep(Path(verdict.root), spec.environment, surroundings)
-            TrialFolder.create(Path(verdict.root), spec.experiment, spec.id, plain(Trial(spec)))
-            store.start(spec, surroundings, replaces=claim.replaced(store, spec, verdict))
-            return closing.close(store, spec, outcome)
+        return closing.close(store, filed(verdict, store, spec, surroundings), outcome)
 
 
 def _refused(verdict: Verdict, experiment: str, request: Request | None, surroundings: str) -> TrialSpec:

@@ -6,16 +6,15 @@ import contextlib
 import functools
 import json
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mitosis import claim, closing, environments, identity, recipe, signals
+from mitosis import closing, identity, jobs, recipe, signals
 from mitosis.capture import code, environment, inputs
 from mitosis.display import Display, Silent
 from mitosis.errors import MitosisError, StoreAway, TrialRefused
-from mitosis.folder import TrialFolder, announce, announced
+from mitosis.folder import TrialFolder, announce
 from mitosis.gate import Verdict, open_store
 from mitosis.patience import patiently
 from mitosis.request import Request
@@ -63,7 +62,8 @@ def run_trial(verdict: Verdict, request: Request, display: Display, beside: Besi
                 if spec.sweep is not None and spec.job is not None:
                     store.stand_in(spec.sweep, spec.job, found.trial.id)
                 return found.trial
-            spec, folder = _begin(verdict, request, store, spec, surroundings)
+            spec = jobs.filed(verdict, store, spec, surroundings, tuple(request.settings.redefine))
+            folder = TrialFolder(spec.folder)
             display.started(spec, found.reason)
         outcome = _execute(spec, request, folder, verdict, display)
         if request.settings.verify is Verify.twice and outcome.status is Status.SUCCEEDED:
@@ -105,23 +105,6 @@ def _tell_away(error: StoreAway, spec: TrialSpec, verdict: Verdict, display: Dis
     with contextlib.suppress(TrialRefused):  # a server that crashed may come back without the row
         announce(Path(verdict.root), spec.id, TrialFolder(spec.folder), plain(spec.process))
     display.stream("stderr", f"mitosis: {error.what}\n  {spec.folder} holds the trial; {_FILED}\n")
-
-
-def _begin(
-    verdict: Verdict, request: Request, store: Store, spec: TrialSpec, surroundings: Mapping[str, Any]
-) -> tuple[TrialSpec, TrialFolder]:
-    """Make the folder, then the row; a refusal of the store leaves neither."""
-    root = Path(verdict.root)
-    folder = TrialFolder(spec.folder)
-    with announced(root, spec.id, folder, plain(spec.process)):
-        environments.keep(root, spec.environment, surroundings)
-        TrialFolder.create(root, spec.experiment, spec.id, plain(Trial(spec)))
-        try:
-            redefine = tuple(request.settings.redefine)
-            return store.start(spec, surroundings, redefine, claim.replaced(store, spec, verdict)), folder
-        except BaseException:  # what has no row has no folder either
-            folder.remove()
-            raise
 
 
 def _in_its_environment(outcome: Outcome, spec: TrialSpec) -> Outcome:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mitosis import agreement, claim, closing, settle
+from mitosis import agreement, claim, closing, jobs, settle
 from mitosis.capture import environment
 from mitosis.errors import JobTaken, StoreAway, StoreUnseen, WorkerRefused
 from mitosis.folder import TrialFolder, announce
@@ -53,6 +53,16 @@ def verdict(spec: TrialSpec, url: str = "", **changes: object) -> Verdict:
 
 def begin(store: Store, spec: TrialSpec, found: Verdict) -> TrialSpec:
     return store.start(spec, ENVIRONMENT, replaces=claim.replaced(store, spec, found))
+
+
+def test_a_refusal_of_a_job_that_runs_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    """An engine's second execution may be refused for a reason that the first one did not have."""
+    spec = job(tmp_path)
+    begin(store, spec, verdict(spec))
+    here = verdict(spec, store.url, root=str(tmp_path))
+    with pytest.raises(JobTaken):
+        jobs.record_refusal(here, "lorenz", None, 0, WorkerRefused("another commit", "check it out"))
+    assert [folder.name for folder in (tmp_path / "lorenz").iterdir()] == [spec.id]
 
 
 DEAD = {"pid": 2**22 + 1, "started": 1.0}  # beyond the numbers that Linux gives
