@@ -21,6 +21,9 @@ FORMATS = ("png", "svg", "pdf", "html")
 _LINE_POINTS = 2000  # of one logged series
 _SPEC = re.compile(r"^ *const spec = .*$", re.MULTILINE)
 _SIZE = {"width": 520, "height": 320}
+_PAGE = """<head>
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <style>body { margin: 0 auto; max-width: 50rem }</style>"""  # as wide as a phone, and readable on a desk
 _INK = "#4c78a8"  # where nothing is told apart by its colour
 _DOTS = 400  # at most, beside intervals that are of all trials
 _BESIDE = 11  # pixels from an interval to the dots of its trials, which it would hide
@@ -346,8 +349,13 @@ def rendered(chart: altair.TopLevelMixin, kind: str) -> bytes:
         chart.save(made, format=kind, **({"scale_factor": 2} if kind == "png" else {}))
         return made.getvalue()
     text = io.StringIO()
-    chart.save(text, format=kind, **({"inline": True} if kind == "html" else {}))
-    return _SPEC.sub(_escaped, text.getvalue()).encode("utf-8", "replace")
+    if kind == "html":
+        wide: Any = chart.properties(width="container")
+        wide.configure_legend(orient="bottom").save(text, format=kind, inline=True)
+    else:
+        chart.save(text, format=kind)
+    page = text.getvalue().replace("<head>", _PAGE, 1)
+    return _SPEC.sub(_escaped, page).encode("utf-8", "replace")
 
 
 def _escaped(line: re.Match[str]) -> str:

@@ -124,6 +124,7 @@ def test_every_format_is_whole_and_takes_the_marks(kind: str) -> None:
         text = content.decode()
         assert not re.search(r"<(script|link|img)[^>]*(src|href)=", text[-20_000:] + text[:20_000])
         assert "<script>alert(1)" not in text and "alert(1)" in text
+        assert '"width": "container"' in text and 'name="viewport"' in text  # readable on a phone
 
 
 def test_a_series_is_a_line_for_each_trial() -> None:
