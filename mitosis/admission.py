@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from math import isfinite
 from pathlib import Path
 
 from mitosis import labels
@@ -46,9 +47,14 @@ def _texts(settings: Settings) -> None:
 
 
 def _numbers(settings: Settings) -> None:
-    if settings.timeout is not None and not settings.timeout > 0:
+    if settings.timeout is not None and not (settings.timeout > 0 and isfinite(settings.timeout)):
         todo = "give seconds, or leave it out: mitosis.timeout=3600"
         raise ConfigurationRefused(f"mitosis.timeout={settings.timeout:g} is no time limit", todo)
+    for name in ("grace", "patience"):
+        value = getattr(settings, name)
+        if not (value >= 0 and isfinite(value)):
+            todo = f"give seconds: mitosis.{name}=10"
+            raise ConfigurationRefused(f"mitosis.{name}={value:g} is no time to wait", todo)
     if settings.snapshot_max_file < 0:
         todo = "give bytes: mitosis.snapshot_max_file=50000000"
         raise ConfigurationRefused(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mitosis.folder import TrialFolder
@@ -25,7 +22,7 @@ def attest(store: Store, trial: Trial, attestation: Attestation) -> Remark | Non
     store.attest(trial.id, attestation)
     folder = TrialFolder(trial.spec.folder)
     try:
-        with _alone(folder.path):
+        with folder.alone():
             folder.write_json(folder.attestations, [plain(a) for a in store.attestations(trial.id)])
     except OSError as error:
         what = f"what was found out about trial {trial.id} is in the store alone: {error.strerror or error}"
@@ -44,17 +41,3 @@ def kept(folder: TrialFolder) -> tuple[Attestation, ...]:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             found.append(from_plain(Attestation, entry))
     return tuple(found)
-
-
-@contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Two that attest the same trial at once write one after the other, as far as the file system locks."""
-    import fcntl
-
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

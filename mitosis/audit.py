@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from mitosis import attesting, environments, labels, settle, trash
 from mitosis.capture import git, inputs
 from mitosis.errors import MitosisError, Refused
-from mitosis.folder import TRASH, TrialFolder, trial_folders, unfinished
+from mitosis.folder import TRASH, TrialFolder, trial_folders
+from mitosis.pending import unfinished
 from mitosis.trial import Remark, Status, Trial, from_plain
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _folder(trial: Trial) -> tuple[int, list[Remark]]:
         written = from_plain(Trial, folder.read_json(folder.trial_json))
         if written.id == trial.id and not written.status.final:
             written = _mended(trial, written)
-    except (KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         wrong.append(
             Remark("file_damaged", f"trial.json of {trial.id} cannot be read", str(folder.trial_json))
         )
@@ -193,10 +194,9 @@ def _read(folder: TrialFolder) -> Trial | None:
     """The trial as its trial.json tells it, at the place where the folder is now; None: it cannot be read."""
     from dataclasses import replace
 
-    document = folder.read_json(folder.trial_json)
     try:
-        trial = from_plain(Trial, document)
-    except (KeyError, TypeError, ValueError):
+        trial = from_plain(Trial, folder.read_json(folder.trial_json))
+    except (OSError, KeyError, TypeError, ValueError):
         return None
     spec = labels.applied(trial.spec, folder)
     return replace(trial, spec=replace(spec, folder=str(folder.path)))
@@ -237,7 +237,8 @@ def _remove(database: Path) -> None:
 def merge(store: Store, root: Path, other: Path) -> tuple[list[str], list[str]]:
     """Copy the trials of another root that the store does not know, and file them; returns their ids.
 
-    The ids after those are of trials that have not ended: a copy would never do so, and is not made.
+    The ids after those are of trials that have not ended: a copy would never do so, and is not made. Raises
+    Refused where a folder cannot be copied; those before it are filed.
     """
     if not other.is_dir():
         raise Refused(
@@ -254,10 +255,7 @@ def merge(store: Store, root: Path, other: Path) -> tuple[list[str], list[str]]:
         if not trial.status.final:
             unended.append(trial.id)
             continue
-        target.path.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.path.with_name(f".new-{trial.id}")
-        shutil.copytree(folder.path, aside, symlinks=True)
-        aside.rename(target.path)
+        _copy(folder, target)
         moved = _read(target)
         if moved is None:
             continue
@@ -268,3 +266,16 @@ def merge(store: Store, root: Path, other: Path) -> tuple[list[str], list[str]]:
             store.keep_attestations(trial.id, attesting.kept(target))
             merged.append(trial.id)
     return merged, unended
+
+
+def _copy(folder: TrialFolder, target: TrialFolder) -> None:
+    """Copy a folder whole or not at all. Raises Refused."""
+    aside = target.aside()
+    try:
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(folder.path, aside, symlinks=True)
+        aside.rename(target.path)
+    except OSError as error:  # shutil.Error too, which is a list of what could not be copied
+        shutil.rmtree(aside, ignore_errors=True)
+        what = f"the trial in {folder.path} cannot be copied: {error.strerror or error}"
+        raise Refused(what, "make room and the files readable, then merge again") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping
@@ -107,7 +106,7 @@ def judge_outcome(store: Store, spec: TrialSpec, outcome: Outcome) -> Outcome:
         judged = patiently(functools.partial(_judged, store, folder, spec, outcome), patience)
         return patiently(functools.partial(_held_to, store, spec, judged), patience)
     except StoreAway:
-        _tidy(folder)
+        folder.tidy()
         folder.write_json(folder.trial_json, plain(told))  # the next command goes on here
         raise
 
@@ -124,10 +123,10 @@ def file(store: Store, told: Trial, outcome: Outcome) -> Trial:
     try:
         if folder.notebook.exists():  # a trial that was refused in a sweep has none
             outcome = _show(folder, spec, outcome, figure_formats)
-    except (MitosisError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except Exception as error:  # of Jupyter, of a template, of a picture: no page is worth a trial's row
         remark = Remark("no_report", f"the report could not be made: {error}", str(folder.html))
         outcome = dataclasses.replace(outcome, notes=(*outcome.notes, remark))
-    _tidy(folder)
+    folder.tidy()
     where: Path | None = folder.path
     try:
         outcome = dataclasses.replace(outcome, files=_digests(folder))
@@ -176,16 +175,6 @@ def mend(trial: Trial) -> None:
     if trial.outcome is not None and folder.notebook.exists() and not folder.html.exists():
         _show(folder, trial.spec, trial.outcome, formats)
     complete(folder, trial)
-
-
-def _tidy(folder: TrialFolder) -> None:
-    """Remove what lies in the folder only while the trial runs, and what a killed process left of a file."""
-    folder.give_room()
-    TrialFolder(folder.path / "second").remove()
-    with contextlib.suppress(OSError):
-        for path in folder.path.iterdir():
-            if path.name.startswith(".") and path.is_file():
-                path.unlink()
 
 
 def _judged(store: Store, folder: TrialFolder, spec: TrialSpec, outcome: Outcome) -> Outcome:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mitosis import identity
+from mitosis import floats, identity
 from mitosis.groups import EVERYTHING, check_names, number, order, value_of, written
 from mitosis.trial import JSON, Summary
 
@@ -49,7 +49,7 @@ class Group:
         found: dict[int, list[float]] = defaultdict(list)
         for trial, value in zip(self.trials, self.values, strict=True):
             found[trial.seed].append(value)
-        return {seed: math.fsum(values) / len(values) for seed, values in found.items()}
+        return {seed: floats.mean(values) for seed, values in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,15 +206,16 @@ def pair(a: Group, b: Group) -> Pair:
     y = [second[seed] for seed in shared] if paired else list(second.values())
     seeds = (len(x), len(y))
     apart = [p - q for p, q in zip(x, y, strict=True)] if paired else []
-    difference = math.fsum(apart) / len(apart) if paired else math.fsum(x) / len(x) - math.fsum(y) / len(y)
+    difference = floats.mean(apart) if paired else floats.mean(x) - floats.mean(y)
     if min(seeds) < 2:
         return Pair(a.label, b.label, difference, None, None, False, None, seeds)
     constant = len(set(apart)) == 1 if paired else len(set(x)) == len(set(y)) == 1
     if constant:
-        return Pair(a.label, b.label, difference, difference, difference, paired, difference == 0, seeds)
-    with _quiet():
-        test = stats.ttest_rel(x, y) if paired else stats.ttest_ind(x, y, equal_var=False)
-        low, high = _bounds(test.confidence_interval(CONFIDENCE))
+        low, high = _bounds((difference, difference))
+    else:
+        with _quiet():
+            test = stats.ttest_rel(x, y) if paired else stats.ttest_ind(x, y, equal_var=False)
+            low, high = _bounds(test.confidence_interval(CONFIDENCE))
     within = None if low is None or high is None else low <= 0 <= high
     return Pair(a.label, b.label, difference, low, high, paired, within, seeds)
 

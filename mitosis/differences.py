@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from mitosis import identity
+from mitosis import floats, identity
 from mitosis.trial import JSON, FileRecord, Trial
 
 CAUSES = ("params", "code", "inputs", "seed", "environment")
@@ -143,14 +143,6 @@ def is_number(value: JSON) -> bool:
     return isinstance(value, float) or abs(value) <= sys.float_info.max
 
 
-def mean(values: Sequence[float]) -> float:
-    """The mean of at least one number; halves are added where the sum is beyond what a float holds."""
-    try:
-        return math.fsum(values) / len(values)
-    except (OverflowError, ValueError):  # ValueError: infinities of both signs
-        return sum(v / len(values) for v in values)
-
-
 def same_number(a: JSON, b: JSON) -> bool:
     """Are two metrics equal; nan is equal to itself here."""
     if isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b):
@@ -189,7 +181,7 @@ def _mean(trials: Sequence[Trial], name: str) -> JSON:
     values = [v for t in trials if (v := value(t, name)) is not None]
     if len(values) == 1 or (values and not all(map(is_number, values))):
         return values[0] if all(same_number(v, values[0]) for v in values) else None
-    return mean(values) if values else None
+    return floats.mean(values) if values else None
 
 
 def _distinct(values: Iterable[H]) -> tuple[H, ...]:

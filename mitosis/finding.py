@@ -61,10 +61,13 @@ def _left(top: Path) -> dict[str, Any] | None:
 
 def url_of(given: str | None) -> str | None:
     """The store's URL: `given`, else MITOSIS_STORE, else where the last run left it, else trials/."""
-    chosen = given or os.environ.get("MITOSIS_STORE")
-    if chosen:
-        return chosen if "://" in chosen else f"sqlite:///{Path(chosen).absolute()}"
+    if given:
+        return given if "://" in given else f"sqlite:///{Path(given).absolute()}"
     top = repository()
+    chosen = os.environ.get("MITOSIS_STORE")
+    if chosen:  # one file from every directory of a repository, as a launch has it
+        path = os.path.abspath((top or Path.cwd()) / chosen)  # noqa: PTH100 - no symlinks resolved
+        return chosen if "://" in chosen else f"sqlite:///{path}"
     if top is None:
         return None
     left = _left(top)

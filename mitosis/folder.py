@@ -25,7 +25,7 @@ CHECKOUTS = "checkouts"  # below the root: read-only copies of commits
 TRASH = "trash"  # below the root: removed trials
 ENVIRONMENTS = "environments"  # below the root: their contents, each under its digest
 RETURNED = ".returned"  # in a trial's folder while its call is over and the next cell has not begun
-PENDING = ".pending"  # below the root: trials whose folder may be there without a row
+_PASSING = re.compile(r"\.returned|\.kernel\.json|\.children-\d+|\.(outcome\.json|result\.pkl)\.\d+")
 _TAKEN = re.compile(r"(checkouts|environments|hydra|plots|trash|mitosis\.db.*)", re.IGNORECASE)
 """Names directly below the root that are no experiment's."""
 
@@ -100,6 +100,11 @@ class TrialFolder:
         return self.path / "series"
 
     @property
+    def second(self) -> Path:
+        """What a second run leaves, which is compared with the first; there while it runs."""
+        return self.path / ".second"
+
+    @property
     def plotted(self) -> Path:
         """Where the kernel leaves what figures plot, until these have their names."""
         return self.path / ".data"
@@ -127,7 +132,7 @@ class TrialFolder:
         folder = cls.locate(root, experiment, trial_id)
         if os.path.lexists(folder.path):
             raise TrialRefused(f"the folder {folder.path} is there already", "start the trial again")
-        made = cls(folder.path.with_name(f"{_TEMPORARY}{trial_id}-{secrets.token_hex(4)}"))
+        made = cls(folder.aside())
         try:
             made.path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -142,6 +147,10 @@ class TrialFolder:
             todo = "make room or make it writable, or choose another root: mitosis.root=DIRECTORY"
             raise TrialRefused(f"cannot make {folder.path}: {error.strerror or error}", todo) from error
         return folder
+
+    def aside(self) -> Path:
+        """A new name beside the folder, for what is to become it."""
+        return self.path.with_name(f"{_TEMPORARY}{self.path.name}-{secrets.token_hex(4)}")
 
     def take_room(self) -> None:
         """Take room on the disk, so that a trial that fills it can still be brought to its end.
@@ -170,6 +179,35 @@ class TrialFolder:
         inside = [p for d in (self.figures, self.series) if d.is_dir() for p in sorted(d.iterdir())]
         return {str(p.relative_to(self.path)): p for p in (*fixed, *inside) if p.is_file()}
 
+    def tidy(self) -> None:
+        """Remove what lies in the folder only while the trial runs, and what a killed kernel left of a file.
+
+        An experiment may work in this folder (mitosis.cwd=trial): by their exact names, and nothing else.
+        What a killed launcher left of a file is `gc`'s: another command may be writing one now.
+        """
+        self.give_room()
+        TrialFolder(self.second).remove()
+        with contextlib.suppress(OSError):
+            for path in self.path.iterdir():
+                if _PASSING.fullmatch(path.name) and path.is_file():
+                    path.unlink()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Two that write the same file in turn do so one after the other, as far as the file system locks.
+
+        Raises OSError where the folder cannot be opened.
+        """
+        import fcntl
+
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
     def remove(self) -> None:
         """Delete the folder and what is in it, as far as that can be done."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -187,46 +225,6 @@ class TrialFolder:
     def write_json(self, path: Path, document: JSON) -> None:
         """Write `document` to `path`, whole or not at all. Raises OSError."""
         write_json(path, document)
-
-
-@contextlib.contextmanager
-def announced(root: Path, trial_id: str, folder: TrialFolder, process: JSON) -> Iterator[None]:
-    """Leave word of a folder that has no row yet, for as long as that lasts; see `unfinished`.
-
-    Raises TrialRefused where the root cannot be written.
-    """
-    word = announce(root, trial_id, folder, process)
-    yield
-    word.unlink(missing_ok=True)  # not after an error: the next command looks what is there
-
-
-def announce(root: Path, trial_id: str, folder: TrialFolder, process: JSON) -> Path:
-    """Leave word of a folder whose row may not be there; returns the word, see `unfinished`.
-
-    Raises TrialRefused where the root cannot be written.
-    """
-    word = root / PENDING / f"{trial_id}.json"
-    try:
-        word.parent.mkdir(parents=True, exist_ok=True)
-        write_json(word, {"folder": str(folder.path), "process": process})
-    except OSError as error:
-        todo = "make room or make it writable, or choose another root: mitosis.root=DIRECTORY"
-        raise TrialRefused(f"cannot write {word}: {error.strerror or error}", todo) from error
-    return word
-
-
-def unfinished(root: Path) -> Iterator[tuple[Path, JSON]]:
-    """The words of `announce` where the launcher vanished in between or had no store, each with its file."""
-    directory = root / PENDING
-    if not directory.is_dir():
-        return
-    for word in sorted(directory.glob("*.json")):
-        try:
-            yield word, read_json(word)
-        except FileNotFoundError:
-            continue  # it was finished meanwhile
-        except ValueError:
-            yield word, None
 
 
 def make_root(root: Path, git: Path | None) -> None:

@@ -262,13 +262,6 @@ def _store(repository: Path, root: Path, settings: Settings) -> str:
     return f"sqlite:///{file}"
 
 
-def holds_password(url: str) -> bool:
-    """Whether `url`, of a PostgreSQL, holds a password."""
-    from mitosis.store import password_in
-
-    return password_in(url)
-
-
 def _without_password(url: str) -> str:
     from mitosis.store.address import display_url, password_of
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from mitosis import claim, closing, environments, identity, settle
 from mitosis.capture import environment
 from mitosis.errors import MitosisError, Refused
-from mitosis.folder import TrialFolder, announced, checked_name
+from mitosis.folder import TrialFolder, checked_name
 from mitosis.gate import Verdict, open_store
 from mitosis.patience import patiently
+from mitosis.pending import announced
 from mitosis.request import Request
 from mitosis.settings import PATIENCE
 from mitosis.trial import JSON, Failure, Outcome, Status, Summary, Trial, TrialSpec, new_id, plain

@@ -37,7 +37,9 @@ def put(
     spec = replace(trial.spec, tags=tags, note=note)
     folder = TrialFolder(spec.folder)
     try:
-        folder.write_json(folder.labels, {"tags": list(spec.tags), "note": spec.note})
+        with folder.alone():
+            tags, note = store.label(trial.id, (), (), None)  # somebody may have changed them meanwhile
+            folder.write_json(folder.labels, {"tags": list(tags), "note": note})
     except OSError as error:
         what = f"the tags of trial {trial.id} are in the store alone: {error.strerror or error}"
         return spec, Remark("labels_unkept", what, str(folder.labels))
@@ -46,7 +48,10 @@ def put(
 
 def applied(spec: TrialSpec, folder: TrialFolder) -> TrialSpec:
     """The spec with the tags and the note that lie in the folder, where somebody put some there later."""
-    document = folder.read_json(folder.labels)
+    try:
+        document = folder.read_json(folder.labels)
+    except OSError:
+        return spec
     if not isinstance(document, dict):
         return spec
     tags, note = document.get("tags"), document.get("note")

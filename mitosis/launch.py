@@ -14,9 +14,10 @@ from mitosis import closing, identity, jobs, recipe, signals
 from mitosis.capture import code, environment, inputs
 from mitosis.display import Display, Silent
 from mitosis.errors import MitosisError, StoreAway, TrialRefused
-from mitosis.folder import TrialFolder, announce
+from mitosis.folder import TrialFolder
 from mitosis.gate import Verdict, open_store
 from mitosis.patience import patiently
+from mitosis.pending import announce
 from mitosis.request import Request
 from mitosis.settings import Kernel, Rerun, Settings, Verify, WorkingDirectory
 from mitosis.trial import (
@@ -129,11 +130,14 @@ def _verified(
     outcome: Outcome, spec: TrialSpec, request: Request, folder: TrialFolder, verdict: Verdict
 ) -> Outcome:
     """The outcome with what a second run in another fresh kernel says of the first: the same bits, or not."""
-    second = TrialFolder(folder.path / "second")
-    second.path.mkdir()
+    second = TrialFolder(folder.second)
     try:
+        second.path.mkdir()
         again = _execute(spec, request, second, verdict, Silent())
         same = _bits(outcome, folder) == _bits(again, second)
+    except OSError as error:
+        remark = Remark("not_verified", f"there was no second run: {error}", str(second.path))
+        return replace(outcome, notes=(*outcome.notes, remark))
     finally:
         second.remove()
     if again.status is Status.INTERRUPTED:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mitosis import floats
 from mitosis.folder import TrialFolder
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -72,12 +73,9 @@ def bars(values: Sequence[float], width: int = 30) -> str:
     """The values as a line of at most `width` bars, each the mean of its stretch; a space for none."""
     size = max(math.ceil(len(values) / width), 1)
     stretches = [[v for v in values[i : i + size] if math.isfinite(v)] for i in range(0, len(values), size)]
-    means = [math.fsum(s) / len(s) if s else math.nan for s in stretches]
-    finite = [m for m in means if math.isfinite(m)]
-    if not finite:
+    means = [floats.mean(s) if s else None for s in stretches]
+    there = [m for m in means if m is not None]
+    if not there:
         return ""
-    low, span = min(finite), max(finite) - min(finite)
-    top = len(_BARS) - 1
-    return "".join(
-        _BARS[round((m - low) / span * top) if span > 0 else 0] if math.isfinite(m) else " " for m in means
-    )
+    low, high, top = min(there), max(there), len(_BARS) - 1
+    return "".join(" " if m is None else _BARS[round(floats.share(m, low, high) * top)] for m in means)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from mitosis import ends, environments
 from mitosis.capture import code, environment
-from mitosis.folder import TrialFolder, unfinished, write_atomic
+from mitosis.folder import TrialFolder, write_atomic
+from mitosis.pending import unfinished
 from mitosis.trial import HostProcess, Remark, Status, Trial, from_plain, shifted, utc_now
 
 if TYPE_CHECKING:
@@ -39,10 +40,18 @@ def settled(store: Store, trial: Trial) -> Trial:
     """`trial`, ended where it is over and its row does not say so yet.
 
     It is over where its folder says how it ended (the store was away then), where its launcher is gone, and
-    where its launcher is on another host and has not been heard of for SILENT_SECONDS.
+    where its launcher is on another host and has not been heard of for SILENT_SECONDS. One whose folder
+    cannot be read, because it is another user's, stays as it is.
     """
     if trial.status.final:
         return trial
+    try:
+        return _ended(store, trial)
+    except OSError:
+        return trial
+
+
+def _ended(store: Store, trial: Trial) -> Trial:
     told = _told(trial) or ends.kept(trial.spec)
     if told is not None:
         return _file(store, told)

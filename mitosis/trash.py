@@ -6,13 +6,13 @@ import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mitosis.errors import Refused, TrialNotFound, TrialRefused
 from mitosis.folder import TRASH, TrialFolder, read_json, trial_folders, write_json
-from mitosis.trial import JSON, Remark, Trial, utc_now
+from mitosis.trial import JSON, Trial, utc_now
 
 if TYPE_CHECKING:
     from mitosis.store.store import Store
@@ -118,10 +118,16 @@ def said(path: Path) -> dict[str, JSON]:
 
 def age(word: dict[str, JSON], now: datetime) -> float:
     """Seconds since a trial was removed; 0 where that is not known."""
+    at = _removed_at(word)
+    return (now - at).total_seconds() if at is not None else 0.0
+
+
+def _removed_at(word: dict[str, JSON]) -> datetime | None:
     try:
-        return (now - datetime.fromisoformat(word["removed_at"])).total_seconds()
+        at = datetime.fromisoformat(word["removed_at"])
     except (KeyError, TypeError, ValueError):
-        return 0.0
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)
 
 
 def empty(folder: TrialFolder) -> None:
@@ -137,16 +143,12 @@ def empty(folder: TrialFolder) -> None:
             entry.unlink()
 
 
-def settle(store: Store, root: Path) -> list[Remark]:
-    """Let the rows say what the folders say, where a command was cut off in between; returns what it did."""
-    done = []
+def settle(store: Store, root: Path) -> None:
+    """Let the rows say what the folders say, where a command was cut off in between."""
     for folder, word in trashed(root):
-        trial = folder.path.name
+        at = word["removed_at"] if _removed_at(word) is not None else None
         with contextlib.suppress(TrialNotFound):  # its trial.json cannot be read
-            if not store.mark_removed(trial, str(folder.path), word.get("removed_at")):
-                continue
-            done.append(Remark("removed", f"trial {trial} lies in the trash", str(folder.path)))
-    return done
+            store.mark_removed(folder.path.name, str(folder.path), at)
 
 
 def _root(trial: Trial) -> Path:

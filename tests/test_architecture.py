@@ -48,7 +48,7 @@ VALUES = words("errors trial")
 CORE = VALUES | words("folder identity")
 LAUNCHER = words(
     "expect gate launch jobs closing beside settle claim agreement patience settings recipe request display "
-    "audit attesting leftovers signals environments trash garbage"
+    "audit attesting leftovers signals environments trash garbage pending"
 )  # the story of a trial, a page for each part of it
 
 # The table of the design, section 4. The longest name that a module's own begins with is its room:
@@ -65,10 +65,13 @@ ROOMS = {
     "groups": Room(ours=VALUES | words("identity")),
     # the mark in a picture: every room that writes one knows it; pypdf where a PDF is written or read
     "stamp": Room(ours=VALUES, inner=words("pypdf")),
-    "series": Room(ours=VALUES | words("folder")),
+    "floats": Room(),
+    "series": Room(ours=VALUES | words("floats folder")),
     "charts": Room(ours=VALUES | words("identity groups compare series"), inner=words("altair vl_convert")),
-    "compare": Room(ours=VALUES | words("identity groups"), inner=words("numpy scipy")),
-    "differences": Room(ours=VALUES | words("identity")),  # values out of trials, as compare; no door at all
+    "compare": Room(ours=VALUES | words("floats identity groups"), inner=words("numpy scipy")),
+    "differences": Room(
+        ours=VALUES | words("floats identity")
+    ),  # values out of trials, as compare; no door at all
     "capture": Room(ours=CORE),
     "capture.history": Room(ours=VALUES, inner=words("git")),
     "capture.environment": Room(ours=CORE, inner=words("threadpoolctl")),
@@ -96,6 +99,7 @@ ROOMS = {
     "settings": Room(),
     "admission": Room(ours=words("errors labels settings")),
     "patience": Room(ours=words("errors")),
+    "pending": Room(ours=VALUES | words("folder")),
     "agreement": Room(ours=CORE | words("gate capture store settings patience")),
     "signals": Room(),
     "leftovers": Room(ours=words("folder")),
@@ -106,7 +110,7 @@ ROOMS = {
     "closing": Room(
         ours=CORE | words("ends environments expect capture store notebook settings stamp patience leftovers")
     ),
-    "settle": Room(ours=CORE | words("capture store closing ends environments settings")),
+    "settle": Room(ours=CORE | words("capture store closing ends environments pending settings")),
     "request": Room(ours=words("settings trial")),
     "display": Room(ours=words("gate request trial")),
     "attesting": Room(ours=CORE | words("store")),
@@ -117,11 +121,13 @@ ROOMS = {
     "environments": Room(ours=CORE),
     "trash": Room(ours=CORE | words("store")),
     "garbage": Room(ours=CORE | words("trash capture store")),
-    "audit": Room(ours=CORE | words("attesting closing environments trash capture labels settle store")),
+    "audit": Room(
+        ours=CORE | words("attesting closing environments pending trash capture labels settle store")
+    ),
     "recipe": Room(ours=CORE | words("capture store")),
     # what runs the record again: on the launcher, beside Hydra
     "again": Room(
-        ours=CORE | LAUNCHER | words("capture store differences compare attesting finding"),
+        ours=CORE | LAUNCHER | words("capture store differences compare attesting finding floats"),
         inner=words("numpy"),
     ),
     "launch": Room(ours=CORE | LAUNCHER | words("capture notebook store")),

@@ -11,9 +11,10 @@ import pytest
 from mitosis import agreement, claim, closing, jobs, settle
 from mitosis.capture import environment
 from mitosis.errors import JobTaken, StoreAway, StoreUnseen, WorkerRefused
-from mitosis.folder import TrialFolder, announce
+from mitosis.folder import TrialFolder
 from mitosis.gate import Verdict
 from mitosis.patience import patiently
+from mitosis.pending import announce
 from mitosis.store import Store
 from mitosis.trial import Outcome, Status, Trial, TrialSpec, new_id, plain, utc_now
 from tests.conftest import Repository

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import differences, gate, identity
+from mitosis import differences, floats, gate, identity
 from mitosis.again import hybrids, noise, recorded
 from mitosis.again.recorded import Bench, Impossible, Recorded
 from mitosis.capture import environment, git, history, shape
@@ -134,7 +134,7 @@ class Search:
                 reason = f"{trial.status.value}: {reason}".partition("\n")[0]
                 return Run(commit, SKIPPED, None, tuple(trials), started, reason)
             started = started or ran
-        mean = differences.mean([differences.value(t, self.question.metric) for t in trials])
+        mean = floats.mean([differences.value(t, self.question.metric) for t in trials])
         return Run(commit, self.question.verdict(mean), mean, tuple(trials), started)
 
     def _trial(self, wanted: Recorded) -> tuple[Trial, bool]:

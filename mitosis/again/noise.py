@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mitosis import differences, finding
+from mitosis import differences, finding, floats
 from mitosis.capture import shape
 from mitosis.trial import JSON, Status, Summary, Trial, TrialSpec
 
@@ -184,7 +184,7 @@ def of(trials: Iterable[Trial], seed: int, metric: str) -> Noise:
             ids.append(trial.id)
     own = values.get(seed, [])
     repeated = own if len(own) > 1 else max(values.values(), key=len, default=[])
-    return Noise(metric, spread(repeated), spread([differences.mean(v) for v in values.values()]), tuple(ids))
+    return Noise(metric, spread(repeated), spread([floats.mean(v) for v in values.values()]), tuple(ids))
 
 
 def spread(values: Sequence[float]) -> Spread | None:
@@ -193,7 +193,7 @@ def spread(values: Sequence[float]) -> Spread | None:
         return None
     if min(values) == max(values):
         return Spread(len(values), values[0], 0.0, values[0], values[0])
-    mean, largest = differences.mean(values), max(map(abs, values))
+    mean, largest = floats.mean(values), max(map(abs, values))
     scale = largest if largest > _LARGE else 1.0  # the squares of larger numbers are beyond a float
     squares = math.fsum((v / scale - mean / scale) ** 2 for v in values)
     std = scale * math.sqrt(squares / (len(values) - 1))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mitosis
-from mitosis import differences, gate, identity, launch
+from mitosis import differences, garbage, gate, identity, launch
 from mitosis.capture import checkout, code, copies, git, inputs, manifest, synthesis
 from mitosis.display import Display
 from mitosis.errors import Refused, RepositoryRefused, TrialRefused
@@ -152,6 +152,7 @@ def prepared(bench: Bench, recipe: Recorded, cache: inputs.DigestCache | None = 
         tree = _place(bench, commit, hashlib.sha256(text.encode()).hexdigest()[:12])
     try:
         if private or links:
+            garbage.use(bench.root, tree)
             checkout.checkout(bench.repository, commit, tree)
             checkout.link(tree, links)
         if private:
@@ -228,8 +229,10 @@ def _place(bench: Bench, commit: str, mark: str) -> Path:
 
 
 def _checkout(bench: Bench, commit: str) -> Path:
+    tree = checkout.place(bench.root, commit)
+    garbage.use(bench.root, tree)
     try:
-        return checkout.checkout(bench.repository, commit, checkout.place(bench.root, commit))
+        return checkout.checkout(bench.repository, commit, tree)
     except RepositoryRefused as error:  # a submodule's commit
         raise Impossible(error.what, error.todo) from error
 

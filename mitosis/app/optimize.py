@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from mitosis.errors import ConfigurationRefused
-from mitosis.gate import Verdict, holds_password
+from mitosis.gate import Verdict
 
 _DIRECTIONS = ("minimize", "maximize")
 _KEY = "hydra.sweeper."
@@ -30,11 +31,22 @@ def check(config: DictConfig, resumed: bool) -> None:
             "the study of this sweep lived in memory and ended with its driver: it cannot go on",
             "begin it anew, with hydra.sweeper.storage=URL for one that can",
         )
-    if isinstance(storage, str) and storage.startswith("postgres") and holds_password(storage):
+    if _holds_password(storage):
         raise ConfigurationRefused(
             "hydra.sweeper.storage holds a password, which Hydra would write to disk",
             "leave it out and give it by PGPASSWORD, ~/.pgpass or a service file",
         )
+
+
+def _holds_password(storage: Any) -> bool:
+    """Whether a storage, a URL or what is called with one, holds a password; of any database."""
+    if OmegaConf.is_config(storage):
+        return any(map(_holds_password, OmegaConf.to_container(storage, resolve=True).values()))  # type: ignore[union-attr]
+    if not isinstance(storage, str) or "://" not in storage:
+        return False
+    parts = urlsplit(storage)
+    options = {name for name, _ in parse_qsl(parts.query)}
+    return bool(parts.password) or bool(options & {"password", "passwd", "sslpassword"})
 
 
 def prepare(config: DictConfig, verdict: Verdict) -> Verdict:

@@ -54,12 +54,14 @@ def line(summary: Summary) -> dict[str, Any]:
     }
 
 
-def whole(trial: Trial, environment: JSON, attestations: Sequence[Attestation] = ()) -> dict[str, Any]:
+def whole(
+    trial: Trial, environment: JSON, attestations: Sequence[Attestation] = (), removed: bool = False
+) -> dict[str, Any]:
     """The keys of a trial that `show --json` gives: those of `line`, and everything else recorded."""
     spec, outcome = trial.spec, trial.outcome
     folder = TrialFolder(spec.folder)
     return {
-        **line(summary_of(trial)),
+        **line(summary_of(trial, removed)),
         "code": _code(spec.code),
         "inputs": [plain(i) for i in (*spec.inputs, *(outcome.inputs if outcome else ()))],
         "outputs": [plain(o) for o in outcome.outputs] if outcome else [],
@@ -95,8 +97,8 @@ def whole(trial: Trial, environment: JSON, attestations: Sequence[Attestation] =
     }
 
 
-def summary_of(trial: Trial) -> Summary:
-    """The line of `ls` for a whole trial."""
+def summary_of(trial: Trial, removed: bool = False) -> Summary:
+    """The line of `ls` for a whole trial; whether it lies in the trash the store knows (`Store.removed`)."""
     spec, outcome = trial.spec, trial.outcome
     return Summary(
         id=spec.id,
@@ -123,6 +125,7 @@ def summary_of(trial: Trial) -> Summary:
         taints=len(outcome.taints) if outcome else 0,
         code_identity=outcome.code_identity if outcome else "",
         expectation=outcome.expectation if outcome else "",
+        removed=removed,
     )
 
 

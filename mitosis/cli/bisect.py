@@ -38,7 +38,7 @@ def command(
     from mitosis.notebook import forking
 
     with locate.required(url, good) as store:
-        project = None if url else locate.project()
+        project = locate.scope(url)
         old, new = store.get(good, project), store.get(bad, project)
         place = bench.opened(store, new, url)
         asked = bisect.question(store, old, metric, tolerance, seeds)

@@ -36,7 +36,7 @@ def command(
     """Show what differs between A and B: trials, variants (`fast`, `toy/fast`) or sweeps."""
     tables.one_form(as_json, as_csv, parquet)
     with locate.required(url, a) as store:
-        project = None if url else locate.project()
+        project = locate.scope(url)
         sides = chosen.chosen(store, a, project), chosen.chosen(store, b, project)
         digests = {t.spec.environment for side in sides for t in side.trials}
         environments = {digest: store.environment(digest) for digest in digests}

@@ -40,9 +40,9 @@ def command(trials: tuple[str, ...], kind: str | None, directory: Path, url: str
     which trial it came from (mitosis whence). Only files that mitosis copied are replaced.
     """
     with locate.required(url, trials[0]) as store:
-        found = [store.get(name, None if url else locate.project()) for name in trials]
+        found = {trial.id: trial for trial in (store.get(name, locate.scope(url)) for name in trials)}
     copies: dict[str, tuple[Trial, Path]] = {}
-    for trial in found:
+    for trial in found.values():
         for name, source in _figures(trial, kind):
             if copies.setdefault(name, (trial, source))[0] is not trial:
                 other = copies[name][0]

@@ -55,6 +55,6 @@ def command(yes: bool, older_than: str, as_json: bool, url: str | None) -> int:
 
 
 def _seconds(age: str) -> float:
-    if age[:-1].isdigit() and age[-1] in _UNITS:
+    if age[:-1].isdecimal() and age[-1] in _UNITS:
         return float(int(age[:-1]) * _UNITS[age[-1]])
     raise Refused(f"{age!r} is no age", "write a number and s, m, h, d or w: 12h, 30d")

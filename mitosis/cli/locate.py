@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mitosis.cli import text
 from mitosis.errors import Refused, TrialNotFound
 from mitosis.finding import existing, project, repository, root_of, url_of
 
 if TYPE_CHECKING:
     from mitosis.store.store import Store
 
-__all__ = ["opened", "project", "repository", "required", "root_of", "store_option", "url_of"]
+__all__ = ["opened", "project", "repository", "required", "root_of", "scope", "store_option", "url_of"]
 
 store_option = click.option(
     "--store", "url", metavar="URL", help="The store; default: that of the last run here."
 )
+
+
+def scope(url: str | None) -> str | None:
+    """The project whose trials `@1` counts: that of the repository; None, all, in a store that is named."""
+    return None if url else project()
 
 
 def root_or_guess(address: str | None) -> Path:
@@ -42,9 +48,9 @@ def opened(given: str | None) -> Iterator[Store | None]:
     if store is None:
         left = url_of(given)
         if given:  # it may be mistyped
-            click.echo(f"note: there is no store at {given}", err=True)
+            click.echo(text.safe(f"note: there is no store at {given}"), err=True)
         elif left is not None and root_of(left) is not None:  # where the last run left it
-            click.echo(f"note: the store of the last run is gone: {left}", err=True)
+            click.echo(text.safe(f"note: the store of the last run is gone: {left}"), err=True)
         yield None
         return
     with store:

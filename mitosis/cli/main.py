@@ -89,6 +89,10 @@ def _fault(error: Exception) -> int:
 
 
 def _complain(message: str) -> None:
+    """Say it; what was recorded or typed may stand in it, and drives no terminal."""
+    from mitosis.cli import text
+
+    message = "\n".join(text.safe_lines(message))
     with contextlib.suppress(OSError, ValueError):  # stderr may be closed
         sys.stderr.write(f"mitosis: {message}\n")
         sys.stderr.flush()

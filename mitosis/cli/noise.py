@@ -44,7 +44,7 @@ def command(
     from mitosis.notebook import forking
 
     with locate.required(url, trial) as store:
-        found = store.get(trial, None if url else locate.project())
+        found = store.get(trial, locate.scope(url))
         place = bench.opened(store, found, url)
         wanted = measure.missing(store, found, repeats, seeds)
         if wanted:

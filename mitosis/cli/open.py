@@ -17,7 +17,7 @@ from mitosis.folder import TrialFolder
 def command(trial: str, path: bool, as_json: bool, url: str | None) -> int:
     """Open the report of TRIAL (default: the latest) in the browser, and print its path."""
     with locate.required(url, trial) as store:
-        found = store.get(trial, None if url else locate.project())
+        found = store.get(trial, locate.scope(url))
         name = store.short(found.id)
     report = TrialFolder(found.spec.folder).html
     if not report.exists():

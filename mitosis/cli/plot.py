@@ -109,7 +109,7 @@ def _series(
 ) -> list[tuple[Summary, series.Series]]:
     """The trials that logged the series, with it: those named, else the newest that may be mixed."""
     if names:
-        project = None if url else locate.project()
+        project = locate.scope(url)
         trials = [answers.summary_of(store.get(name, project)) for name in names]
     else:
         picked = sample.choose(store, wanted, ())

@@ -36,7 +36,7 @@ def command(trials: tuple[str, ...], output: Path, url: str | None) -> int:
     from mitosis.notebook import together
 
     with locate.required(url, trials[0]) as store:
-        project = None if url else locate.project()
+        project = locate.scope(url)
         found: dict[str, Trial] = {}
         for word in trials:
             found |= {trial.id: trial for trial in chosen.chosen(store, word, project).trials}

@@ -31,7 +31,7 @@ def command(trial: str, rtol: float, atol: float, as_json: bool, url: str | None
     from mitosis.notebook import forking
 
     with locate.required(url, trial) as store:
-        found = store.get(trial, None if url else locate.project())
+        found = store.get(trial, locate.scope(url))
         place = bench.opened(store, found, url)
         forking.prestart(place.repository)
         done = reproduce.reproduce(store, place, found, Tolerance(rtol, atol), bench.Steps())

@@ -25,7 +25,7 @@ def command(trial: str, as_json: bool, url: str | None) -> int:
     from mitosis.notebook import forking
 
     with locate.required(url, trial) as store:
-        found = store.get(trial, locate.project())
+        found = store.get(trial, locate.scope(url))
         address = store.url
     os.environ["MITOSIS_STORE"] = locate.url_of(url) or address  # with its password, where it has one
     forking.prestart()
@@ -59,6 +59,7 @@ def _settings(trial: Trial, address: str) -> Settings:
     once = ("rerun", "resume", "redefine", "on_dirty")  # what was meant for that one command line
     settings = restored({k: v for k, v in trial.spec.settings.items() if k not in once})
     settings.root = locate.root_of(address) or settings.root
+    settings.store = None  # it is given by MITOSIS_STORE: the one where the trial was found
     return settings
 
 

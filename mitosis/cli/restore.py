@@ -16,7 +16,7 @@ from mitosis.cli import locate, rm, tables
 def command(trials: tuple[str, ...], yes: bool, as_json: bool, url: str | None) -> int:
     """Bring the trials ID... back to where they were before `mitosis rm`."""
     with locate.required(url, trials[0]) as store:
-        project = locate.project()
+        project = locate.scope(url)
         found = {trial.id: trial for trial in (store.get(name, project) for name in trials)}
         moves = trash.restoring(list(found.values()))
         if yes:

@@ -22,7 +22,7 @@ def command(
     They are listed by `ls --all` alone, and stand for nothing. `mitosis gc` deletes them after a while.
     """
     with locate.required(url, trials[0]) as store:
-        project = locate.project()
+        project = locate.scope(url)
         found = {trial.id: trial for trial in (store.get(name, project) for name in trials)}
         moves = trash.removal(store, list(found.values()), even_if_referred)
         if yes:

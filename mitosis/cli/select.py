@@ -121,7 +121,7 @@ def warn(store: Store, question: Query) -> None:
         known = [name for name in latest.columns if name.startswith(f"{key.name}.")]
         near = difflib.get_close_matches(str(key), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known[:20]) or 'none'}"
-        print(f"note: no trial has {key}; {hint}", file=sys.stderr)
+        print(text.safe(f"note: no trial has {key}; {hint}"), file=sys.stderr)
 
 
 def narrowed(values: Mapping[str, Any]) -> bool:

@@ -35,7 +35,7 @@ def command(
         )
     with locate.required(url, trial) as store:
         try:
-            found = store.get(trial, None if url else locate.project())
+            found = store.get(trial, locate.scope(url))
         except TrialNotFound:
             begun = store.named_sweep(trial.strip().lower()) if trial.strip() else None
             if begun is None:
@@ -45,7 +45,8 @@ def command(
             return sweep.show(store, begun.id, as_json)
         said = store.attestations(found.id)
         if as_json:
-            document = answers.whole(found, store.environment(found.spec.environment), said)
+            removed = bool(store.removed([found.id]))
+            document = answers.whole(found, store.environment(found.spec.environment), said, removed)
             answers.emit({**document, **({"series": _series(found)} if logged else {})})
             return 0
         if as_csv or parquet:

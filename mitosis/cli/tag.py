@@ -27,15 +27,16 @@ def command(words: tuple[str, ...], note: str | None, as_json: bool, url: str | 
     if not names or not (add or remove or note is not None):
         raise SelectionRefused("nothing to do", "write mitosis tag TRIAL +good -draft, or --note 'a text'")
     with locate.required(url, names[0]) as store:
-        trials = [store.get(name, None if url else locate.project()) for name in names]
+        trials = [store.get(name, locate.scope(url)) for name in names]
         for trial in trials:
             _, remark = labels.put(store, trial, add, remove, note)
             if remark is not None:
-                print(f"note: {remark.what}", file=sys.stderr)
+                print(f"note: {text.safe(remark.what)}", file=sys.stderr)
         found = [store.get(trial.id) for trial in trials]
+        removed = store.removed([trial.id for trial in trials])
         short = store.brief("id", [trial.id for trial in found])
     if as_json:
-        answers.emit([answers.line(answers.summary_of(trial)) for trial in found])
+        answers.emit([answers.line(answers.summary_of(trial, trial.id in removed)) for trial in found])
         return 0
     for trial in found:
         spec = trial.spec

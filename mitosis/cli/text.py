@@ -12,7 +12,7 @@ from mitosis import identity, telling
 from mitosis.folder import TrialFolder
 from mitosis.trial import JSON, NOT_FILED, Status, Trial
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # these turn text round
 
 
 def safe(value: str) -> str:

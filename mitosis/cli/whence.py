@@ -66,9 +66,11 @@ def _known(found: tuple[stamp.Origin, ...], url: str | None) -> dict[str, Summar
         with locate.opened(url) as store:
             if store is None:
                 return known
+            removed = store.removed([origin.trial for origin in found])
             for origin in found:
                 with contextlib.suppress(TrialNotFound):  # of another store
-                    known[origin.trial] = answers.summary_of(store.get(origin.trial))
+                    trial = store.get(origin.trial)
+                    known[origin.trial] = answers.summary_of(trial, trial.id in removed)
     except MitosisError:
         if url is not None:
             raise

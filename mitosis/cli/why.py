@@ -52,7 +52,7 @@ def command(
     from mitosis.notebook import forking
 
     with locate.required(url, a) as store:
-        project = None if url else locate.project()
+        project = locate.scope(url)
         old, new = store.get(a, project), store.get(b, project)
         place = bench.opened(store, new, url)
         two = why.pair(store, place, old, new, by)

@@ -176,7 +176,8 @@ class Server:
             head, fds, _, _ = socket.recv_fds(self.control, 4, 2)
             text = b""
             while head and len(text) < int.from_bytes(head, "big"):
-                text += self.control.recv(int.from_bytes(head, "big") - len(text))
+                part = self.control.recv(int.from_bytes(head, "big") - len(text))
+                text, head = text + part, head if part else b""  # its end in the middle: the launcher is gone
         except OSError:
             head = b""
         if not head:

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any
@@ -27,6 +27,7 @@ def lookup(table: str, name: object) -> Any:
     holder = _table(table)
     key = str(name)
     if isinstance(holder, Mapping):
+        name = name if isinstance(name, Hashable) else key
         if name not in holder and key not in holder:
             known = ", ".join(sorted(map(str, holder))[:10]) or "none"
             raise LookupError(f"the table {table} has no entry {key!r}; its entries: {known}")

@@ -47,7 +47,7 @@ def log(step: float, **values: Any) -> None:
     line: dict[str, Any] = {"step": place, "seconds": round(time.perf_counter() - _began, 6)}
     measured: dict[str, float] = {}
     for name, value in values.items():
-        number = value if value.__class__ is float or value.__class__ is int else contract.number(value)
+        number = value if value.__class__ is float else contract.number(value)
         if number is not None:
             measured[name] = number
         elif value is not None:

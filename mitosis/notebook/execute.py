@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -326,10 +327,6 @@ def execute(job: Job) -> Execution:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(runner.run())
-    outcome: list[
-        Execution
-    ] = []  # inside a running loop (a notebook, some workers): a loop of our own beside it
-    thread = threading.Thread(target=lambda: outcome.append(asyncio.run(runner.run())))
-    thread.start()
-    thread.join()
-    return outcome[0]
+    # inside a running loop (a notebook, some workers): a loop of our own beside it
+    with ThreadPoolExecutor(1) as beside:
+        return beside.submit(asyncio.run, runner.run()).result()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import select
 
 from mitosis.store import load, record, removal, schema
 from mitosis.store.connected import Connected
@@ -45,6 +47,13 @@ class Afterwards(Connected):
         """Say that the trial lies in the trash no more, but at `folder`; otherwise as `mark_removed`."""
         with self._transaction(write=True) as connection:
             return removal.mark(connection, trial, False, folder)
+
+    def removed(self, trials: Collection[str]) -> set[str]:
+        """Those of the trials with those ids that lie in the trash."""
+        table = schema.trials.c
+        with self._transaction() as connection:
+            there = select(table.id).where(table.id.in_(trials), table.removed.is_not(None))
+            return set(connection.execute(there).scalars())
 
     def references(self, trial: str) -> list[Remark]:
         """What refers to the trial with that id: see `removal.references`."""

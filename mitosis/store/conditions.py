@@ -18,13 +18,16 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Numeric,
+    Text,
     and_,
     case,
     cast,
     false,
     func,
     literal,
+    literal_column,
     not_,
     null,
     or_,
@@ -139,14 +142,15 @@ def _postgresql(text: ColumnElement[str], keys: Sequence[str | int]) -> _Reading
     """By PostgreSQL's: https://www.postgresql.org/docs/current/functions-json.html."""
     from sqlalchemy.dialects.postgresql import JSONB
 
-    # jsonb refuses NUL in texts, which no text of ours has in any other meaning
-    document = cast(func.replace(text, "\\u0000", "\\ufffd"), JSONB)
-    path = [str(key) for key in keys]
-    kind = func.jsonb_typeof(func.jsonb_extract_path(document, *path))
-    value = func.jsonb_extract_path_text(document, *path)
+    # jsonb refuses NUL in texts; a text of the six characters themselves is taken for one, and nobody has it
+    node: ColumnElement[Any] = cast(func.replace(text, "\\u0000", "\\ufffd"), JSONB)
+    for key in keys:  # by `->`, which tells the number of an entry from a key, as a path does not
+        node = node.op("->", return_type=JSONB())(literal(key, Integer() if isinstance(key, int) else Text()))
+    kind = func.jsonb_typeof(node)
+    value = node.op("#>>", return_type=Text())(literal_column("'{}'::text[]"))
 
     def tagged(tag: str) -> ColumnElement[str]:
-        return func.jsonb_extract_path_text(document, *path, tag)
+        return func.jsonb_extract_path_text(node, tag)
 
     def number(value: float) -> ColumnElement[Any]:
         written = {math.inf: _BEYOND, -math.inf: f"-{_BEYOND}"}.get(value, repr(value))

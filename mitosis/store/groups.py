@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, not_, select
 
 from mitosis import identity
 from mitosis.errors import SelectionRefused
@@ -16,6 +17,7 @@ from mitosis.trial import Status
 from mitosis.where import Key, Where, below, keys
 
 _T = schema.trials.c
+_LARGE, _SCALE = 1e280, 2.0**64  # a sum of 1e28 numbers below the one is a float; the other loses no digit
 _PLAIN = (
     *("id", "project", "experiment", "variant", "param_set", "seed", "status", "commit", "branch", "dirty"),
     *("sweep", "job", "note", "code_identity", "expectation"),
@@ -35,7 +37,10 @@ def groups(connection: Connection, question: Query, by: Sequence[Key]) -> list[G
     if len(columns) < len(by):  # each text is read once, by us: values are told apart as in a digest
         columns.append(query.PARAMS.label("text"))
     main = _T.main
-    numbers = (func.count(main), func.sum(main), func.min(main), func.max(main))
+    # large ones are added scaled: a sum beyond what a float holds is an error, or no number, to a database
+    large = func.abs(main) > _LARGE
+    sums = (func.sum(case((not_(large), main))), func.sum(case((large, main / _SCALE))))
+    numbers = (func.count(main), *sums, func.min(main), func.max(main))
     counted = select(*columns, _T.status, func.count().label("n"), *numbers).select_from(query.NAMED)
     counted = counted.where(*query.conditions(question, connection.dialect.name))
     counted = counted.group_by(*columns, _T.status)
@@ -55,6 +60,7 @@ class _Sum:
         self.counts: dict[Status, int] = defaultdict(int)
         self.numbers = 0
         self.total = 0.0
+        self.large = 0.0  # of those beyond _LARGE, each divided by _SCALE
         self.low: float | None = None
         self.high: float | None = None
 
@@ -62,17 +68,20 @@ class _Sum:
         self.values = values
         status = Status(row.status)
         self.counts[status] += row.n
-        numbers, total, low, high = row[-4:]
+        numbers, total, large, low, high = row[-5:]
         if status is not Status.SUCCEEDED or not numbers:
             return
         self.numbers += numbers
-        self.total += total
+        self.total += total or 0.0
+        # infinities of both signs have no sum, which SQLite says by NULL
+        self.large += (math.nan if low == -high == -math.inf else 0.0) if large is None else large
         self.low = low if self.low is None else min(self.low, low)
         self.high = high if self.high is None else max(self.high, high)
 
     def group(self) -> Group:
         counts = {status: self.counts[status] for status in Status if status in self.counts}
-        mean = self.total / self.numbers if self.numbers else None
+        n = self.numbers
+        mean = self.total / n + self.large / n * _SCALE if n else None
         return Group(self.values, counts, self.numbers, mean, self.low, self.high)
 
 

@@ -315,7 +315,7 @@ def latest_sweep(connection: Connection, name: str | None, project: str | None) 
     """The latest sweep of the project whose id begins with `name`; None where there is none."""
     table = schema.sweeps
     begun = select(schema.claims.c.sweep).where(schema.claims.c.sweep == table.c.id).exists()
-    question = select(table.c.id).where(begun).order_by(table.c.started.desc()).limit(1)
+    question = select(table.c.id).where(begun).order_by(table.c.started.desc().nulls_last()).limit(1)
     if name is not None:
         question = question.where(prefix(table.c.id, name) if is_hex(name) else false())
     if project is not None:

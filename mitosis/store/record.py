@@ -216,7 +216,8 @@ def label(
     Raises TrialNotFound where the store has no such trial.
     """
     table, tagged = schema.trials, schema.tags
-    row = connection.execute(select(table.c.seq, table.c.note).where(table.c.id == trial)).first()
+    named = select(table.c.seq, table.c.note).where(table.c.id == trial)
+    row = connection.execute(named.with_for_update()).first()  # two may put the same tag at once
     if row is None:
         raise TrialNotFound(f"the store has no trial {trial} that could be tagged", "list them: mitosis ls")
     of_it = tagged.c.trial == row.seq

@@ -61,16 +61,11 @@ def add_once(connection: Connection, table: Table, row: Row) -> bool:
     return done.rowcount == 1
 
 
-def put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert `rows`, each in the place of the one that has its primary key."""
-    statement = _insert_into(connection, table)
-    keys = [column.name for column in table.primary_key]
-    changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
-
-
 def put_plain(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """As `put`, for thousands of rows whose values, in the table's order, go to the driver as they are."""
+    """Insert `rows`, each in the place of the one that has its primary key.
+
+    For thousands: their values, in the table's order, go to the driver as they are.
+    """
     statement = _insert_into(connection, table)
     keys = [column.name for column in table.primary_key]
     changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}

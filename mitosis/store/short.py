@@ -28,7 +28,7 @@ def shortest(connection: Connection, kind: str, digests: Collection[str]) -> dic
 
     `kind` is a key of `COLUMNS`; what is no text of hex digits stays as it is.
     """
-    wanted = sorted({d for d in digests if is_hex(d)})
+    wanted = sorted({d for d in digests if d and is_hex(d)})
     short = telling.shortest({*_alike(connection, kind, wanted), *wanted})
     return {digest: short.get(digest, digest) for digest in digests}
 

@@ -33,7 +33,7 @@ def named(connection: Connection, name: str) -> SweepRecord | None:
 def unbegun(connection: Connection, project: str | None) -> str | None:
     """The id of the newest sweep of the project where none of its jobs has begun yet; None where one has."""
     table = schema.sweeps.c
-    newest = select(table.id).order_by(table.started.desc()).limit(1)
+    newest = select(table.id).order_by(table.started.desc().nulls_last()).limit(1)
     if project is not None:
         newest = newest.where(table.project == project_of(project))
     found = connection.execute(newest).scalar()
