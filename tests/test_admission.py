@@ -18,6 +18,9 @@ from tests.project import Project, make
     [
         ({"timeout": 0.0}, "mitosis.timeout=0"),
         ({"timeout": float("nan")}, "mitosis.timeout=nan"),
+        ({"timeout": float("inf")}, "mitosis.timeout=inf"),
+        ({"grace": -1.0}, "mitosis.grace=-1"),
+        ({"patience": float("nan")}, "mitosis.patience=nan"),
         ({"snapshot_max_file": -1}, "mitosis.snapshot_max_file=-1"),
         ({"figure_formats": []}, "mitosis.figure_formats"),
         ({"figure_formats": ["bmp"]}, "bmp"),

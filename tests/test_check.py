@@ -40,6 +40,30 @@ def test_damage_is_found_and_named(used: Project) -> None:
         assert words in done.stdout
 
 
+def test_what_cannot_be_read_is_named(used: Project) -> None:
+    """A document that is a directory, and a word of the trash that is no JSON of ours; exit 2, no fault."""
+    first, second = (Path(t["folder"]) for t in used.json("ls"))
+    (first / "trial.json").unlink()
+    (first / "trial.json").mkdir()
+    (first / "tags.json").mkdir()
+    assert used.run("rm", second.name, "--yes").returncode == 0
+    (used.path / "trials/trash/toy" / second.name / "removed.json").write_text('{"removed_at": "garbage"}')
+    done = used.run("check")
+    assert done.returncode == 2 and "file_damaged" in done.stdout, done.stdout + done.stderr
+    assert used.run("check", "--rebuild").returncode in (0, 2)
+    assert used.run("ls").returncode == 0
+
+
+def test_a_merge_that_was_cut_off_is_done_again(used: Project, tmp_path: Path) -> None:
+    """What it left lies beside what the next one copies."""
+    other = projects.make(tmp_path / "other")
+    other.run("experiment=toy", "params=two", "seed=9")
+    (trial,) = other.json("ls")
+    (used.path / "trials/toy" / f".new-{trial['id']}").mkdir()
+    assert used.run("check", "--merge", str(other.path / "trials")).returncode == 0
+    assert trial["id"] in {t["id"] for t in used.json("ls", "--all-projects")}
+
+
 def test_the_store_is_made_anew_from_the_folders(used: Project) -> None:
     """After the database is lost, `--rebuild` gives the same answers."""
     before, shown = used.json("ls"), used.json("show", "@1")

@@ -190,6 +190,15 @@ def test_a_silent_host_is_given_up(store: Store, tmp_path: Path, monkeypatch: py
     assert closed.status is Status.LOST
 
 
+def test_a_folder_that_cannot_be_read_costs_no_command(store: Store, tmp_path: Path) -> None:
+    """It is another user's, who will end the trial."""
+    spec = job(tmp_path, process=dataclasses.replace(environment.host_process(), **DEAD))
+    begin(store, spec, verdict(spec))
+    TrialFolder(spec.folder).outcome.mkdir()
+    assert settle.settle(store, tmp_path) == []
+    assert store.get(spec.id).status is Status.RUNNING
+
+
 def test_patience_ends(tmp_path: Path) -> None:
     """What stays away is told after the time that was given; what comes back is answered."""
     asked = []

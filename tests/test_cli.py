@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +139,21 @@ def test_rerun_takes_todays_code_and_yesterdays_parameters(project: Project) -> 
 
 
 @pytest.mark.kernel
+def test_a_named_store_is_the_one_that_is_used(project: Project, tmp_path: Path) -> None:
+    """Whatever the trial recorded; `@1` is its latest trial; a relative one is of the repository."""
+    a, b = str(tmp_path / "a.db"), str(tmp_path / "b.db")
+    assert project.run("experiment=toy", "params=one", f"mitosis.store={a}").returncode == 0
+    shutil.copy(a, b)
+    done = project.run("rerun", "@1", "--store", b)
+    assert done.returncode == 0, done.stderr
+    assert [len(project.json("ls", "--store", url)) for url in (a, b)] == [1, 2]
+    (project.path / "sub").mkdir()
+    env = {"MITOSIS_STORE": "../relative.db"}
+    assert project.run("experiment=toy", "params=two", **env).returncode == 0
+    listed = project.run("ls", "--json", cwd=project.path / "sub", **env)
+    assert [t["variant"] for t in json.loads(listed.stdout)] == ["two"]
+
+
 def test_init_makes_a_repository_that_runs_at_once(tmp_path: Path, git_config: Path) -> None:
     """`init` and the command it names are all it takes; a second init overwrites nothing."""
     outside = Project(tmp_path)

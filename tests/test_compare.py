@@ -92,6 +92,15 @@ def test_a_pairs_difference_is_scipys(a: list[float], b: list[float], shift: int
     assert turned.within_chance == found.within_chance
 
 
+def test_numbers_whose_sum_no_float_holds() -> None:
+    """Trials of one seed have a mean; an interval that no float holds is none, and says nothing."""
+    large = [*numbers([1.7e308], "a"), *numbers([1.6e308], "a"), *numbers([1.7e308], "a", 1)]
+    (group,) = compare.compare(large).groups
+    assert group.by_seed()[0] == pytest.approx(1.65e308)
+    apart = compare.compare([*numbers([1.7e308] * 2, "a"), *numbers([-1.7e308] * 2, "b")])
+    assert (apart.pairs[0].ci_low, apart.pairs[0].within_chance) == (None, None)
+
+
 def test_one_number_says_nothing_of_a_spread() -> None:
     """n = 1 gives no std and no interval, and its pairs say that nothing can be said."""
     found = compare.compare([*numbers([1.0], "a"), *numbers([2.0, 3.0], "b")])

@@ -63,6 +63,21 @@ def test_a_trial_leaves_a_complete_record_and_a_clean_tree(project: Project) -> 
     nbformat.validate(nbformat.read(folder / "notebook.ipynb", as_version=4))
 
 
+def test_an_experiment_keeps_what_it_leaves_in_its_folder(project: Project) -> None:
+    """Hidden files and a directory `second`, also where a second run verifies the first."""
+    lines = ["from pathlib import Path", "def run(seed, x):", "    Path('second').mkdir()"]
+    lines += ["    Path('second/data.txt').write_text('a')", "    Path('.state').write_text('b')"]
+    project.write("toy.py", "\n".join([*lines, "    return {'main': seed}", ""]))
+    project.commit()
+    done = project.run("experiment=toy", "params=one", "mitosis.cwd=trial", "mitosis.verify=twice")
+    assert done.returncode == 0, done.stderr
+    trial = project.json("show", "@1")
+    folder = Path(trial["folder"])
+    assert (folder / "second/data.txt").exists() and (folder / ".state").exists()
+    assert len(trial["outputs"]) == 2 and [n["kind"] for n in trial["notes"]] == ["verified"]
+    assert not [p.name for p in folder.iterdir() if p.name.startswith(".") and p.name != ".state"]
+
+
 def test_the_notebook_reads_as_a_person_would_write_it(project: Project) -> None:
     """Set-up, parameters, import, call and metrics stand in it as plain Python."""
     project.run("experiment=toy", "params=two", "seed=3")

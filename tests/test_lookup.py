@@ -170,3 +170,9 @@ def test_kinds_that_carry_no_source_differ() -> None:
     texts = type("Text", (str,), {})
     assert digest(texts("a")) != digest(texts("b"))
     assert len({digest(kind) for kind in (functools.partial, re.Pattern, collections.deque, int)}) == 4
+
+
+def test_a_name_that_is_no_key_is_no_entry() -> None:
+    """Whatever YAML made of it."""
+    with pytest.raises(LookupError, match="has no entry"):
+        lookup.lookup("os:environ", ["a"])

@@ -142,6 +142,19 @@ def test_one_call_is_one_write(tmp_path: Path) -> None:
     assert len(thin.values) <= 1100 and (thin.steps[0], thin.steps[-1]) == (0, 19_999)
 
 
+def test_numbers_of_any_size_are_kept_and_shown(tmp_path: Path) -> None:
+    """Whose sum or difference no float holds, and integers of five thousand digits."""
+    assert len(series.bars([1e308] * 40)) == 20
+    assert series.bars([-1e308, 1e308]) == "▁█"
+    logging.begin(str(tmp_path))
+    try:
+        logging.log(1, x=10**5000, y=1)
+    finally:
+        logging.end()
+    (found,) = series.read(TrialFolder(tmp_path))
+    assert (found.name, found.values) == ("y", (1.0,))
+
+
 def test_curves_break_where_a_value_is_not_finite() -> None:
     """nan is a gap, one point is a dot, a constant is a level line, and nothing finite has no line."""
     (one,) = curves.curves([series.Series("a", (0, 1, 2, 3), (1.0, math.nan, 2.0, 3.0))])

@@ -515,6 +515,17 @@ def test_a_sweep_known_by_its_trials_is_completed(store: Store) -> None:
     assert after.command == "mitosis -m"
 
 
+def test_a_sweep_of_another_machine_is_not_the_latest(store: Store) -> None:
+    """It is known by its trials alone, and nobody knows when it began."""
+    store.begin_sweep("5eed", PROJECT, "mitosis -m", 1, at(0))
+    run(store, 1, sweep="5eed", job=0)
+    run(store, 2, sweep="0ther", job=0)
+    latest = store.latest_sweep(None, PROJECT)
+    assert latest is not None and latest.id == "5eed"
+    store.begin_sweep("6eed", PROJECT, "mitosis -m", 1, at(1))
+    assert store.unbegun_sweep(PROJECT) == "6eed"
+
+
 def test_a_job_is_claimed_once(store: Store) -> None:
     """The second execution of a job is refused with the name of the first, and leaves no row."""
     run(store, 1, sweep="5eed", job=0)

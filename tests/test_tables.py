@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +22,7 @@ import pandas
 import pytest
 
 import mitosis
-from mitosis import frame, telling
+from mitosis import frame, labels, telling, where
 from mitosis.capture import environment
 from mitosis.cli import complete, tables, watch
 from mitosis.cli.main import COMMANDS, main
@@ -199,6 +200,47 @@ def test_groups_count_and_average(backend: str, here: Path, capsys: pytest.Captu
             == 5
         )
         assert main(["ls", "--store", url, "--group-by", "metrics.loss"]) == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("mains", "mean"),
+    [
+        ([1.7e308, 1.7e308, 1.6e308], 5 / 3 * 1e308),
+        ([1.7e308, -1.7e308, 3.0], 1.0),
+        ([5e-324, 5e-324, 5e-324], 5e-324),
+        ([math.inf, 1.0, 2.0], math.inf),
+        ([math.inf, -math.inf, 2.0], math.nan),
+    ],
+)
+def test_groups_average_numbers_of_any_size(
+    backend: str, mains: list[float], mean: float, tmp_path: Path
+) -> None:
+    """Whose sum no float holds; the same on both backends."""
+    with database(backend, tmp_path) as url, Store.open(url) as store:
+        for number, value in enumerate(mains):
+            put(store, spec(number, tmp_path / "trials"), trial_outcome(main=value))
+        (group,) = store.groups(Query(), [where.Key("experiment")])
+        assert group.mean == pytest.approx(mean, rel=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_tags_put_at_once_are_put_once(backend: str, tmp_path: Path) -> None:
+    """Row and folder say the same afterwards."""
+    with database(backend, tmp_path) as url, Store.open(url) as store:
+        put(store, spec(0, tmp_path / "trials"), outcome(0))
+        (line,) = store.find(Query())
+        trial = store.get(line.id)
+
+        def tag(number: int) -> None:
+            with Store.open(url) as own:
+                labels.put(own, trial, ["good", f"n{number}"], (), None)
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(tag, range(12)))
+        tags = store.get(line.id).spec.tags
+        assert set(tags) >= {"good", *(f"n{number}" for number in range(12))}
+        assert labels.applied(trial.spec, TrialFolder(trial.spec.folder)).tags == tags
 
 
 def test_a_name_that_no_trial_has_is_noted(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,7 @@ def test_a_trial_is_removed_and_brought_back(used: Project) -> None:
     assert gone["id"] == trial["id"] and "/trash/toy/" in gone["folder"] and Path(gone["html"]).exists()
     assert "x" in used.run("ls", "--all").stdout
     assert used.run("check").returncode == 0
+    assert used.json("show", trial["id"])["removed"] is True
     assert used.run("rm", trial["id"]).returncode == 1
     assert used.run("restore", trial["id"], "--yes").returncode == 0
     assert used.json("ls") == before

@@ -104,6 +104,8 @@ MEANING = {
     "params.name ~ ule": "float",
     "params.model.kernel == rbf and params.model.layers[0] == 64": "small",
     "params.model.layers[1] > 64": "",
+    "params.model.layers.0 == 64": "",
+    "params.model[0] == rbf": "",
     "params['odd key'] >= 5 or params['!bang'] == 0": "nan",
     "params['!bang'] == 7": "nan",
     "params.data == data/a.csv": "inf",
