@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +16,8 @@ from mitosis.errors import Refused
 from mitosis.trial import JSON, Status, Summary
 
 EVERYTHING = "everything"  # all but the seed
+HELPERS = frozenset({"why", "bisect", "noise", "reproduce"})
+"""Tags of trials that mitosis ran to find something out, with the code and data of others."""
 
 _FIELDS = ("variant", "experiment", "param_set", "seed", "commit", "branch", "sweep", "code_identity",
            "note", "status", "dirty", "expectation", "main", "seconds", "cpu_seconds", "job")  # fmt: skip
@@ -37,21 +39,24 @@ class Selection:
 def select(
     trials: Iterable[Summary],
     files: Callable[[Summary], Mapping[str, str]],
+    inputs: Inputs | None = None,
     *,
     mix_code: bool = False,
+    mix_data: bool = False,
     tainted: bool = False,
 ) -> Selection:
-    """The succeeded trials of the newest code, by default without tainted ones.
+    """The succeeded trials of the newest code and the newest data, by default without tainted ones.
 
     `trials` come newest first. `files` gives the path and blob of each of the repository's own files that a
     trial loaded; it is asked once for each code identity. Reasons to be left out are a status, `removed`,
-    `tainted`, `other_code` and `repeated`: the same parameters and seed were run again, and count once.
+    `tainted`, `other_code`, `other_data` and `repeated`: the same parameters and seed were run again, and
+    count once. Trials that a search of ours made (`HELPERS`) do not say which code and data are the newest.
     """
-    counted: list[Summary] = []
+    counted: list[tuple[int, Summary]] = []
     left_out: dict[str, list[Summary]] = defaultdict(list)
-    same = _Codes(files)
+    same, alike = _Codes(files), _Data(inputs or Inputs({}, lambda _: {}))
     seen: set[tuple[str, str, int, str]] = set()
-    for trial in trials:
+    for at, trial in sorted(enumerate(trials), key=lambda item: not HELPERS.isdisjoint(item[1].tags)):
         reason = ""
         if trial.removed:
             reason = "removed"
@@ -61,13 +66,55 @@ def select(
             reason = "tainted"
         elif not (mix_code or same.holds(trial)):
             reason = "other_code"
+        elif not (mix_data or alike.holds(trial)):
+            reason = "other_data"
         else:
             code = (trial.code_identity or trial.commit) if mix_code else ""
-            run = (trial.variant, trial.param_set, trial.seed, code)
+            data = repr(alike.key(trial)) if mix_data else ""
+            run = (trial.variant, trial.param_set, trial.seed, code + data)
             reason = "repeated" if run in seen else ""
             seen.add(run)
-        (left_out[reason] if reason else counted).append(trial)
-    return Selection(tuple(counted), {reason: tuple(found) for reason, found in left_out.items()})
+        if reason:
+            left_out[reason].append(trial)
+        else:
+            counted.append((at, trial))
+    newest_first = tuple(trial for _, trial in sorted(counted, key=lambda item: item[0]))
+    return Selection(newest_first, {reason: tuple(found) for reason, found in left_out.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What trials read: a key that tells the lists of files apart, and the digests by path of one trial."""
+
+    keys: Mapping[str, Hashable]  # by id; a trial that read nothing has none
+    digests: Callable[[Summary], Mapping[str, str]]
+
+
+class _Data:
+    """What the first trials read, and every other that agrees with them in the files that both read.
+
+    Trials of other variants may read other files.
+    """
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._state: dict[str, str] = {}
+        self._known: dict[Hashable, bool] = {}
+
+    def key(self, trial: Summary) -> Hashable:
+        return self._inputs.keys.get(trial.id)
+
+    def holds(self, trial: Summary) -> bool:
+        """Did the trial read no other content under a name than those before."""
+        key = self.key(trial)
+        if key is None:
+            return True
+        if key not in self._known:
+            read = self._inputs.digests(trial)
+            self._known[key] = all(self._state.get(path, digest) == digest for path, digest in read.items())
+            if self._known[key]:
+                self._state |= read
+        return self._known[key]
 
 
 class _Codes:

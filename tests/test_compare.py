@@ -202,6 +202,34 @@ def test_only_succeeded_trials_of_one_code_are_mixed() -> None:
     assert len(groups.select(trials, one_file, tainted=True).counted) == 3
 
 
+def test_trials_of_other_data_are_not_mixed_in() -> None:
+    """The newest content of each file counts; trials of other files, or of none, stay."""
+    reads = {0: {"a.csv": "old"}, 1: {"a.csv": "new"}, 2: {"b.csv": "x"}, 3: {"a.csv": "new", "b.csv": "x"}}
+    trials = [summary(i, f"v{i}") for i in reversed(range(5))]
+
+    def digests(trial: Summary) -> dict[str, str]:
+        return reads[trial.seed]
+
+    given = groups.Inputs({f"{i:012x}": i for i in reads}, digests)
+    found = groups.select(trials, one_file, given)
+    assert [t.seed for t in found.counted] == [4, 3, 2, 1]
+    assert [t.seed for t in found.left_out["other_data"]] == [0]
+    assert len(groups.select(trials, one_file, given, mix_data=True).counted) == 5
+
+
+def test_a_search_does_not_say_which_code_is_the_newest() -> None:
+    """What `reproduce` or `bisect` ran with old code leaves the statistics as they were."""
+    trials = [
+        summary(3, code_identity="old", commit="d" * 40, tags=("bisect",)),
+        summary(2, code_identity="new"),
+        summary(1, code_identity="new", tags=("reproduce",)),
+        summary(0, code_identity="old", commit="d" * 40),
+    ]
+    found = groups.select(trials, one_file)
+    assert [t.seed for t in found.counted] == [2, 1]
+    assert [t.seed for t in found.left_out["other_code"]] == [0, 3]
+
+
 def test_variants_that_load_different_modules_are_of_one_code() -> None:
     """No file that both loaded differs: one code. One that differs, or none in common: another."""
     loaded = {

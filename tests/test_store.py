@@ -526,6 +526,18 @@ def test_a_sweep_of_another_machine_is_not_the_latest(store: Store) -> None:
     assert store.unbegun_sweep(PROJECT) == "6eed"
 
 
+def test_a_sweep_holds_what_stands_for_its_jobs(store: Store) -> None:
+    """An earlier trial, and its own; found by the whole id and by its beginning."""
+    for number, sweep in ((1, "5eed00000000"), (2, "5eed00000000"), (3, "0ther0000000")):
+        run(store, number, sweep=sweep, job=number)
+    store.begin_sweep("aeed00000000", PROJECT, "mitosis -m", 2, at(0))
+    run(store, 4, sweep="aeed00000000", job=0)
+    store.stand_in("aeed00000000", 1, f"{2:012x}")
+    for name in ("aeed00000000", "aeed"):
+        assert sorted(int(line.id, 16) for line in store.find(Query(sweep=name))) == [2, 4]
+        assert sum(store.count(Query(sweep=name)).values()) == 2
+
+
 def test_a_job_is_claimed_once(store: Store) -> None:
     """The second execution of a job is refused with the name of the first, and leaves no row."""
     run(store, 1, sweep="5eed", job=0)

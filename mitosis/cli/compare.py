@@ -155,7 +155,8 @@ def _told(
         yield "where lower is better: --better lower"
     yield ""
     counts = sample.left_out(found.selection, comparison.without)
-    yield sample.told(counts, len(found.selection.counted) - len(comparison.without))
+    counted = found.selection.counted
+    yield sample.told(counts, len(counted) - len(comparison.without), counted[0] if counted else None)
     if found.others:
         yield f"other experiments are not in it (--experiment): {text.safe(', '.join(found.others))}"
 

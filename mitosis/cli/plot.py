@@ -82,7 +82,7 @@ def command(
             charts.of_metric(picked.experiment, trials, given),
             "-".join(filter(None, (metric, x, y, *names))),
         )
-        print(sample.told(sample.left_out(picked.selection), len(trials)), file=sys.stderr)
+        print(sample.told(sample.left_out(picked.selection), len(trials), trials[0]), file=sys.stderr)
     content = stamp.stamped(charts.rendered(chart, kind_of_file), [stamp.origin(t) for t in trials])
     file = output or _place(url, f"{trials[0].experiment}-{name}")
     _write(file, content)

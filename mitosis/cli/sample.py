@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mitosis import differences
 from mitosis.cli.select import filters, warn
 from mitosis.cli.select import query as question
-from mitosis.groups import Selection, select, tells_codes_apart
+from mitosis.groups import Inputs, Selection, select, tells_codes_apart
 from mitosis.trial import Summary
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _WORDS = {
     "removed": "removed",
     "other_code": "of other code (--mix-code mixes them in)",
+    "other_data": "of other data (--mix-data mixes them in)",
     "repeated": "the same parameters and seed again",
     "tainted": "tainted (--tainted counts them)",
     "not_a_number": "without such a number",
@@ -42,6 +44,7 @@ def options(command: F) -> F:
     for decorate in (
         click.option("--tainted", is_flag=True, help="Count trials whose record is not proven as well."),
         click.option("--mix-code", is_flag=True, help="Mix trials of different code."),
+        click.option("--mix-data", is_flag=True, help="Mix trials that read different data."),
         filters,
     ):
         command = decorate(command)
@@ -68,7 +71,14 @@ def choose(store: Store | None, wanted: Mapping[str, Any], by: tuple[str, ...]) 
     if not trials:
         return None
     mix = bool(wanted["mix_code"]) or tells_codes_apart(by)
-    found = select(trials, lambda t: files(store, t), mix_code=mix, tainted=bool(wanted["tainted"]))
+    found = select(
+        trials,
+        lambda trial: files(store, trial),
+        Inputs(store.reads(query), lambda trial: _inputs(store, trial)),
+        mix_code=mix,
+        mix_data=bool(wanted["mix_data"]),
+        tainted=bool(wanted["tainted"]),
+    )
     return Sample(str(query.experiment), found, _others(store, query) if wanted["experiment"] is None else ())
 
 
@@ -78,19 +88,28 @@ def files(store: Store, trial: Summary) -> dict[str, str]:
     return {m.path: m.blob for m in outcome.modules if not m.path.startswith("/")} if outcome else {}
 
 
+def _inputs(store: Store, trial: Summary) -> dict[str, str]:
+    """Path and digest of each file that the trial read, declared or not."""
+    return {path: record.digest for path, record in differences.read(store.get(trial.id)).items()}
+
+
 def left_out(selection: Selection, without: tuple[Summary, ...] = ()) -> dict[str, int]:
     """How many trials each reason keeps out; `without` are those without a number."""
     counts = {reason: len(trials) for reason, trials in selection.left_out.items()}
     return {**counts, **({"not_a_number": len(without)} if without else {})}
 
 
-def told(counts: Mapping[str, int], counted: int) -> str:
-    """The line below every statistic: how many trials count, and why the others do not."""
+def told(counts: Mapping[str, int], counted: int, newest: Summary | None = None) -> str:
+    """The line below every statistic: how many trials count, and why the others do not.
+
+    `newest` of those that count says of which commit they are, where others are left out for their code.
+    """
     total = counted + sum(counts.values())
     if counted == total:
         return f"all {total} trials count" if total != 1 else "the one trial counts"
     reasons = ", ".join(f"{n} {_WORDS.get(reason, reason)}" for reason, n in counts.items())
-    return f"{counted} of {total} trials count; left out: {reasons}"
+    of = f" (the code of commit {newest.commit[:7]})" if newest and "other_code" in counts else ""
+    return f"{counted} of {total} trials count{of}; left out: {reasons}"
 
 
 def _others(store: Store, query: Query) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    union,
     union_all,
 )
 from sqlalchemy.sql.elements import UnaryExpression
@@ -204,6 +205,17 @@ def _beyond(
     )
 
 
+def _of_sweep(name: str) -> Any:
+    """The numbers of the sweep's own trials and of earlier ones that stand for its jobs, by indexes."""
+    own, claims = schema.trials.alias("own").c, schema.claims.c
+    whole = len(name) >= SWEEP_DIGITS or not is_hex(name)
+
+    def it(column: ColumnElement[str]) -> ColumnElement[bool]:
+        return column == name if whole else prefix(column, name)
+
+    return union(select(own.seq).where(it(own.sweep)), select(claims.trial).where(it(claims.sweep)))
+
+
 def conditions(query: Query, dialect: str) -> list[ColumnElement[bool]]:
     """What a trial must satisfy; comparisons with bare columns, so that an index can answer them."""
     found: list[ColumnElement[bool]] = []
@@ -224,8 +236,7 @@ def conditions(query: Query, dialect: str) -> list[ColumnElement[bool]]:
         alike = schema.trials.alias("alike").c
         found.append(_T.seq.in_(select(alike.seq).where(alike.param_set == query.param_set)))
     if query.sweep is not None:
-        whole = len(query.sweep) >= SWEEP_DIGITS or not is_hex(query.sweep)
-        found.append(_T.sweep == query.sweep if whole else prefix(_T.sweep, query.sweep))
+        found.append(_T.seq.in_(_of_sweep(query.sweep)))
     if query.seed is not None:
         found.append(_T.seed == query.seed if query.seed in schema.SEEDS else false())
     if len(query.status) == 1:
@@ -377,3 +388,15 @@ def integrity(connection: Connection) -> list[str]:
         for row in connection.exec_driver_sql("PRAGMA foreign_key_check")
     ]
     return [str(line) for line in pages] + orphans
+
+
+def reads(connection: Connection, question: Query) -> dict[str, tuple[str | None, str | None]]:
+    """By id, the keys of the lists of inputs, declared and observed, of those of the trials that read any."""
+    details = schema.details.c
+    found = (
+        select(_T.id, details.declared, details.observed)
+        .select_from(NAMED.join(schema.details, details.trial == _T.seq))
+        .where(or_(details.declared.is_not(None), details.observed.is_not(None)))
+        .where(*conditions(question, connection.dialect.name))
+    )
+    return {row.id: (row.declared, row.observed) for row in connection.execute(found)}

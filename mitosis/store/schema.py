@@ -32,7 +32,7 @@ from sqlalchemy import (
 
 from mitosis.errors import InternalError
 
-VERSIONS = ("0001", "0002")
+VERSIONS = ("0001", "0002", "0003")
 """Every schema there was, oldest first; the last is the one that this code reads and writes."""
 
 VERSION_TABLE = "schema_version"
@@ -250,6 +250,13 @@ details = Table(  # what only `show` and its siblings read
     Column("written", ForeignKey("file_sets.digest")),  # outputs
     Column("modules", ForeignKey("module_sets.digest")),
     Index("ix_details_written", "written"),
+)
+READS = text("declared IS NOT NULL OR observed IS NOT NULL")
+reads_index = Index(  # holds all that is asked: the table's rows are long
+    "ix_details_reads",
+    *(details.c.trial, details.c.declared, details.c.observed),
+    sqlite_where=READS,
+    postgresql_where=READS,
 )
 
 claims = Table(  # which trial stands for a job of a sweep: an engine may run a job twice

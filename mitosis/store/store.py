@@ -255,6 +255,11 @@ class Store(Afterwards):
             found = query.find(connection, question)
         return self._address.here(found)
 
+    def reads(self, question: Query) -> dict[str, tuple[str | None, str | None]]:
+        """By id, what tells the inputs of trials apart; trials without any are left out."""
+        with self._transaction() as connection:
+            return query.reads(connection, question)
+
     def count(self, question: Query) -> dict[Status, int]:
         """How many trials of each status there are, of those the question means, whatever the page."""
         with self._transaction() as connection:
