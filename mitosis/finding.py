@@ -42,14 +42,25 @@ def project() -> str | None:
 
 
 def _left(top: Path) -> dict[str, Any] | None:
-    """What the last run left; the repository's own trials/ where root and store are there no more.
+    """What the last run left, with its paths below the repository where that is now.
 
-    The pointer holds absolute paths, which lead nowhere after the repository was moved.
+    They are absolute, and the repository may have been moved, or copied: then they lead to the original.
     """
     from mitosis import settle
+    from mitosis.capture import code
 
-    left, own = settle.pointer(top), top / "trials" / "mitosis.db"
-    if left is None or not own.is_file():
+    left, main = settle.pointer(top), code.main_tree(top)
+    if left is None:
+        return None
+    before = str(left.get("of", ""))
+    if before and before != str(main):
+        left = {
+            **left,
+            "root": _moved(left.get("root"), before, main),
+            "store": _moved(left["store"], before, main),
+        }
+    own = main / "trials" / "mitosis.db"
+    if not own.is_file():
         return left
     path = str(left["store"]).removeprefix("sqlite:///")
     if path != left["store"] and not Path(path).is_file():
@@ -59,6 +70,13 @@ def _left(top: Path) -> dict[str, Any] | None:
     return left
 
 
+def _moved(place: object, before: str, main: Path) -> str:
+    """A root or a store that lay below `before`, below `main`; any other as it is."""
+    scheme = "sqlite:///" if str(place).startswith("sqlite:///") else ""
+    path = str(place).removeprefix(scheme)
+    return f"{scheme}{main}{path.removeprefix(before)}" if path.startswith(before + "/") else str(place)
+
+
 def url_of(given: str | None) -> str | None:
     """The store's URL: `given`, else MITOSIS_STORE, else where the last run left it, else trials/."""
     if given:
@@ -66,12 +84,19 @@ def url_of(given: str | None) -> str | None:
     top = repository()
     chosen = os.environ.get("MITOSIS_STORE")
     if chosen:  # one file from every directory of a repository, as a launch has it
-        path = os.path.abspath((top or Path.cwd()) / chosen)  # noqa: PTH100 - no symlinks resolved
+        path = os.path.abspath(_main(top) / chosen)  # noqa: PTH100 - no symlinks resolved
         return chosen if "://" in chosen else f"sqlite:///{path}"
     if top is None:
         return None
     left = _left(top)
-    return str(left["store"]) if left else f"sqlite:///{top / 'trials' / 'mitosis.db'}"
+    return str(left["store"]) if left else f"sqlite:///{_main(top) / 'trials' / 'mitosis.db'}"
+
+
+def _main(top: Path | None) -> Path:
+    """The top of the main working tree; the working directory outside of a repository."""
+    from mitosis.capture import code
+
+    return code.main_tree(top) if top is not None else Path.cwd()
 
 
 def root_of(url: str) -> str | None:

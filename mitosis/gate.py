@@ -59,6 +59,12 @@ class Sweep:
     resumed: bool = False
 
 
+def default_root(repository: Path) -> str:
+    """`mitosis.root` where nobody says it: of a linked working tree that of the main one."""
+    main = code.main_tree(repository)
+    return Settings().root if main == repository else str(main / Settings().root)
+
+
 def repository(start: Path) -> Path:
     """The top of the working tree around `start`; raises RepositoryRefused."""
     return code.find_repository(start)
@@ -253,8 +259,10 @@ def _store(repository: Path, root: Path, settings: Settings) -> str:
     path = given.removeprefix("sqlite:///")
     if "://" in path:
         return _without_password(given)
-    file = Path(os.path.abspath(repository / path))  # noqa: PTH100 - no symlinks resolved
-    if file.is_relative_to(repository) and not file.is_relative_to(root):
+    main = code.main_tree(repository)
+    file = Path(os.path.abspath(main / path))  # noqa: PTH100 - no symlinks resolved
+    inside = any(file.is_relative_to(top) for top in (main, repository))
+    if inside and not file.is_relative_to(root):
         raise ConfigurationRefused(
             f"the store {file} would lie in the repository, where git sees it",
             f"put it below the root ({root}) or outside of the repository",
@@ -276,9 +284,10 @@ def _root(repository: Path, given: str) -> Path:
     """The absolute root. Refused: the repository's top, what holds tracked files, what lies in .git."""
     if given.startswith("~"):
         raise ConfigurationRefused(f"mitosis.root={given}: ~ is not expanded here", "write the whole path")
+    main = code.main_tree(repository)
     root = Path(os.path.abspath(repository / given))  # noqa: PTH100 - no symlinks resolved
     todo = "choose an untracked directory: mitosis.root=trials"
-    if root == repository or root in repository.parents:
+    if any(root == top or root in top.parents for top in (main, repository)):
         raise ConfigurationRefused(f"mitosis.root={given} is the repository itself or holds it: {root}", todo)
     if ".git" in root.parts or root.is_relative_to(code.git_common_dir(repository)):
         raise ConfigurationRefused(f"mitosis.root={given} lies inside git's own directory: {root}", todo)
@@ -290,14 +299,16 @@ def _root(repository: Path, given: str) -> Path:
             f"mitosis.root={given} holds other files, and nothing of mitosis: {root}",
             "choose a new or empty directory: what lies in the root is never an input",
         )
-    if root.is_relative_to(repository) and code.tracked_under(repository, root):
+    around = next((top for top in (main, repository) if root.is_relative_to(top)), None)
+    if around is not None and code.tracked_under(around, root):
         raise ConfigurationRefused(f"mitosis.root={given} holds files that git tracks: {root}", todo)
     return root
 
 
 def _make_root(repository: Path, root: Path) -> None:
     try:
-        make_root(root, code.git_common_dir(repository) if root.is_relative_to(repository) else None)
+        inside = any(root.is_relative_to(top) for top in (code.main_tree(repository), repository))
+        make_root(root, code.git_common_dir(repository) if inside else None)
         check_room(root)
     except OSError as error:
         todo = "make it writable or choose another: mitosis.root=DIRECTORY"

@@ -155,9 +155,9 @@ def leave_pointer(repository: Path, root: Path, url: str, project: str) -> Remar
     from mitosis.store.store import display_url
 
     path = code.git_common_dir(repository) / POINTER
-    content = json.dumps(
-        {"root": str(root), "store": display_url(url), "project": project, "at": utc_now()}
-    ).encode()
+    of = str(code.main_tree(repository))
+    said = {"root": str(root), "store": display_url(url), "project": project, "of": of, "at": utc_now()}
+    content = json.dumps(said).encode()
     try:
         path.parent.mkdir(exist_ok=True)
         write_atomic(path, content)
@@ -167,7 +167,10 @@ def leave_pointer(repository: Path, root: Path, url: str, project: str) -> Remar
 
 
 def pointer(repository: Path) -> dict[str, Any] | None:
-    """What `leave_pointer` left: root, store, project, at; None where there is none that can be read."""
+    """What `leave_pointer` left: root, store, project, at, and the top of the main working tree then.
+
+    None where there is none that can be read.
+    """
     try:
         found = json.loads((code.git_common_dir(repository) / POINTER).read_text())
     except (OSError, ValueError):

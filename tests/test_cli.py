@@ -154,6 +154,38 @@ def test_a_named_store_is_the_one_that_is_used(project: Project, tmp_path: Path)
     assert [t["variant"] for t in json.loads(listed.stdout)] == ["two"]
 
 
+def test_a_copy_of_a_repository_has_trials_of_its_own(project: Project) -> None:
+    """What is done in the copy leaves the original alone; each reads its own folders, also moved ones."""
+    assert project.run("-m", "experiment=toy", "params=one,two").returncode == 0
+    before = project.json("ls")
+    copy = Project(project.path.with_name("copy of it"))
+    shutil.copytree(project.path, copy.path, symlinks=True)
+    found = copy.json("ls")
+    assert [t["id"] for t in found] == [t["id"] for t in before]
+    assert all(Path(t["html"]).is_relative_to(copy.path) for t in found)
+    assert copy.run("rm", "@1", "--yes").returncode == 0
+    assert copy.run("tag", "@1", "+copied").returncode == 0
+    assert project.json("ls") == before and project.run("check").returncode == 0
+    assert copy.run("check").returncode == 0
+    moved = Project(copy.path.with_name("moved"))
+    copy.path.rename(moved.path)
+    assert moved.run("restore", before[0]["id"], "--yes").returncode == 0
+    assert len(moved.json("ls")) == 2 and moved.run("check").returncode == 0
+
+
+def test_working_trees_of_a_repository_share_their_trials(project: Project) -> None:
+    """Those of a linked one are listed in the main one, and stay when it is removed."""
+    assert project.run("experiment=toy", "params=one").returncode == 0
+    linked = Project(project.path.with_name("linked tree"))
+    project.git("worktree", "add", "--quiet", "-b", "side", str(linked.path))
+    assert linked.run("experiment=toy", "params=two").returncode == 0, linked.status()
+    assert linked.status() == "" and project.status() == ""
+    assert [t["variant"] for t in linked.json("ls")] == ["two", "one"]
+    project.git("worktree", "remove", str(linked.path))
+    assert [t["variant"] for t in project.json("ls")] == ["two", "one"]
+    assert project.run("check").returncode == 0
+
+
 def test_init_makes_a_repository_that_runs_at_once(tmp_path: Path, git_config: Path) -> None:
     """`init` and the command it names are all it takes; a second init overwrites nothing."""
     outside = Project(tmp_path)

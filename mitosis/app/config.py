@@ -27,8 +27,10 @@ class Experiment:
     objectives: list[str] = field(default_factory=lambda: ["main"])  # what it is told: main, or metrics
 
 
-def register(user_config: str) -> None:
+def register(user_config: str, root: str) -> None:
     """Put schema and primary config into Hydra's store; `user_config` is the user's own, without `.yaml`.
+
+    `root` is the default of `mitosis.root`.
 
     The user's file needs no line of ours, and what it says of the output directories does not
     hold: no two invocations share one, even when they start in the same second.
@@ -37,7 +39,7 @@ def register(user_config: str) -> None:
     schema: dict[str, Any] = {
         "experiment": Experiment(),
         "params": {},
-        "mitosis": Settings(),
+        "mitosis": Settings(root=root),
         "hydra": {"output_subdir": None},  # Hydra's own copies of the config: a trial holds all of it
     }
     directory = f"${{mitosis.root}}/hydra/{utc_now()[:19].replace(':', '-')}_{new_id()}"

@@ -72,7 +72,7 @@ def run(argv: Sequence[str], display: Display) -> int:
     )
     invocation = state.Invocation(repository, display, command)
     state.begin(invocation)
-    configuration.register(name)
+    configuration.register(name, gate.default_root(repository))
     os.chdir(repository)
     with signals.as_interrupts():
         code = _hydra(rest, conf)

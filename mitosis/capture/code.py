@@ -110,6 +110,18 @@ def git_common_dir(repository: Path) -> Path:
     return git.common_directory(git.directory(repository))
 
 
+def main_tree(repository: Path) -> Path:
+    """The top of the main working tree: of a linked one (`git worktree`) the one it was made from.
+
+    What is kept beside the code is kept there: `git worktree remove` deletes what git ignores. Where there is
+    no main tree (a bare repository, a submodule) it is `repository` itself.
+    """
+    own = git.directory(repository)
+    common = git.common_directory(own)
+    main = common.parent
+    return main if own != common and common.name == ".git" and (main / ".git").is_dir() else repository
+
+
 def keep(repository: Path, commit: str) -> Remark | None:
     """Give `commit` a ref, so that amend, rebase and `git gc` never lose it; submodules' commits too.
 

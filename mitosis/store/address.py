@@ -49,17 +49,26 @@ class Address:
         return [line if own is None else replace(line, folder=own) for line, own in places]
 
     def _moved(self, there: Callable[[str], bool]) -> Callable[[str, str, str], str | None]:
-        """Where a trial's folder lies now, from what is recorded; None where that holds."""
+        """Where a trial's folder lies now, from what is recorded; None where that holds.
+
+        What lies beside the store is the store's: of a copy of both the record may name the original.
+        """
         parent = None if self.path is None else str(self.path.parent)
 
         def moved(recorded: str, experiment: str, trial: str) -> str | None:
-            # a folder that is gone from its root is gone
-            if parent is None or there(recorded.removesuffix(f"{experiment}/{trial}") or "."):
+            if parent is None:
                 return None
-            own = f"{parent}/{experiment}/{trial}"
-            return own if there(f"{parent}/{experiment}") and _is_directory(own) else None
+            beside = [(home, f"{home}/{trial}") for home in _homes(parent, experiment)]
+            if any(recorded == own for _, own in beside):
+                return None
+            return next((own for home, own in beside if there(home) and _is_directory(own)), None)
 
         return moved
+
+
+def _homes(parent: str, experiment: str) -> tuple[str, str]:
+    """Where trials of an experiment lie below a root: theirs, and that of the removed ones."""
+    return f"{parent}/{experiment}", f"{parent}/trash/{experiment}"
 
 
 def _is_directory(path: str) -> bool:

@@ -30,7 +30,7 @@ from mitosis.errors import Refused
 from mitosis.store import schema
 from mitosis.store.conditions import condition, rank
 from mitosis.store.load import is_hex, prefix, project_of
-from mitosis.store.values import Query, SweepRecord
+from mitosis.store.values import Query
 from mitosis.trial import Status, Summary
 
 _LISTED = (
@@ -305,57 +305,6 @@ def silences(connection: Connection, now: int) -> dict[str, float]:
     """By id, the seconds from the last heartbeat of each running trial to `now` (microseconds)."""
     question = select(_T.id, _T.heartbeat).where(_is_running())
     return {trial: (now - beat) / 1e6 for trial, beat in connection.execute(question) if beat is not None}
-
-
-def sweep(connection: Connection, name: str) -> SweepRecord | None:
-    """The sweep whose id is `name`; None where there is none."""
-    table, projects = schema.sweeps, schema.projects
-    question = (
-        select(table, projects.c.name.label("project_name"))
-        .join(projects, projects.c.id == table.c.project)
-        .where(table.c.id == name)
-    )
-    row = connection.execute(question).first()
-    if row is None:
-        return None
-    started = None if row.started is None else schema.iso(row.started)
-    return SweepRecord(row.id, row.project_name, row.command, row.size, started)
-
-
-def latest_sweep(connection: Connection, name: str | None, project: str | None) -> SweepRecord | None:
-    """The latest sweep of the project whose id begins with `name`; None where there is none."""
-    table = schema.sweeps
-    begun = select(schema.claims.c.sweep).where(schema.claims.c.sweep == table.c.id).exists()
-    question = select(table.c.id).where(begun).order_by(table.c.started.desc().nulls_last()).limit(1)
-    if name is not None:
-        question = question.where(prefix(table.c.id, name) if is_hex(name) else false())
-    if project is not None:
-        question = question.where(table.c.project == project_of(project))
-    found = connection.execute(question).scalar()
-    return None if found is None else sweep(connection, found)
-
-
-def jobs(connection: Connection, name: str) -> tuple[dict[Status, int], int]:
-    """How the jobs of the sweep stand: trials of its own by status, and how many an earlier trial stands for.
-
-    A job that was run again counts once, by the trial that holds its claim.
-    """
-    claims = schema.claims.c
-    own = _T.sweep == name
-    question = (
-        select(_T.status, own.label("own"), func.count())
-        .select_from(schema.claims.join(schema.trials, _T.seq == claims.trial))
-        .where(claims.sweep == name)
-        .group_by(_T.status, own)
-    )
-    counts: dict[Status, int] = {}
-    skipped = 0
-    for status, is_own, number in connection.execute(question):
-        if is_own:
-            counts[Status(status)] = number
-        else:
-            skipped += number
-    return counts, skipped
 
 
 def standing(connection: Connection, name: str, first: int, last: int) -> dict[int, Summary]:

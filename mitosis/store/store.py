@@ -268,7 +268,7 @@ class Store(Afterwards):
     def sweep(self, sweep: str) -> SweepRecord | None:
         """The sweep with that id; None where the store does not know it."""
         with self._transaction() as connection:
-            return query.sweep(connection, sweep)
+            return sweeps.get(connection, sweep)
 
     def claimed(self, sweep: str, job: int) -> Trial | None:
         """The trial that stands for the job of the sweep; None where none has claimed it."""
@@ -286,12 +286,12 @@ class Store(Afterwards):
     def jobs(self, sweep: str) -> tuple[dict[Status, int], int]:
         """How the jobs of the sweep stand: by status, and for how many an earlier trial stands."""
         with self._transaction() as connection:
-            return query.jobs(connection, sweep)
+            return sweeps.jobs(connection, sweep)
 
     def latest_sweep(self, name: str | None, project: str | None) -> SweepRecord | None:
         """The latest sweep of the project, or that whose id begins with `name`; None where there is none."""
         with self._transaction() as connection:
-            return query.latest_sweep(connection, name, project)
+            return sweeps.latest(connection, name, project)
 
     def brief(self, kind: str, digests: Collection[str]) -> dict[str, str]:
         """By id or digest, its shortest unique beginning; see `short.COLUMNS` for the kinds."""

@@ -4,16 +4,68 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, false, func, select
 
 from mitosis.errors import TrialNotFound
-from mitosis.store import query, schema
+from mitosis.store import schema
 from mitosis.store.load import is_hex, prefix, project_of
 from mitosis.store.rows import server_now
 from mitosis.store.values import SweepRecord, SweepState
+from mitosis.trial import Status
 
 _NAMED = 10
 _HOSTS = 1_000  # of the latest trials of a sweep, whose hosts are read
+
+
+def get(connection: Connection, name: str) -> SweepRecord | None:
+    """The sweep whose id is `name`; None where there is none."""
+    table, projects = schema.sweeps, schema.projects
+    question = (
+        select(table, projects.c.name.label("project_name"))
+        .join(projects, projects.c.id == table.c.project)
+        .where(table.c.id == name)
+    )
+    row = connection.execute(question).first()
+    if row is None:
+        return None
+    started = None if row.started is None else schema.iso(row.started)
+    return SweepRecord(row.id, row.project_name, row.command, row.size, started)
+
+
+def latest(connection: Connection, name: str | None, project: str | None) -> SweepRecord | None:
+    """The latest sweep of the project whose id begins with `name`; None where there is none."""
+    table = schema.sweeps
+    begun = select(schema.claims.c.sweep).where(schema.claims.c.sweep == table.c.id).exists()
+    question = select(table.c.id).where(begun).order_by(table.c.started.desc().nulls_last()).limit(1)
+    if name is not None:
+        question = question.where(prefix(table.c.id, name) if is_hex(name) else false())
+    if project is not None:
+        question = question.where(table.c.project == project_of(project))
+    found = connection.execute(question).scalar()
+    return None if found is None else get(connection, found)
+
+
+def jobs(connection: Connection, name: str) -> tuple[dict[Status, int], int]:
+    """How the jobs of the sweep stand: trials of its own by status, and how many an earlier trial stands for.
+
+    A job that was run again counts once, by the trial that holds its claim.
+    """
+    claims = schema.claims.c
+    own = schema.trials.c.sweep == name
+    question = (
+        select(schema.trials.c.status, own.label("own"), func.count())
+        .select_from(schema.claims.join(schema.trials, schema.trials.c.seq == claims.trial))
+        .where(claims.sweep == name)
+        .group_by(schema.trials.c.status, own)
+    )
+    counts: dict[Status, int] = {}
+    skipped = 0
+    for status, is_own, number in connection.execute(question):
+        if is_own:
+            counts[Status(status)] = number
+        else:
+            skipped += number
+    return counts, skipped
 
 
 def named(connection: Connection, name: str) -> SweepRecord | None:
@@ -27,7 +79,7 @@ def named(connection: Connection, name: str) -> SweepRecord | None:
     if len(found) > 1 and name not in found:
         what = f"{name} is the beginning of more than one id of a sweep: {', '.join(found)}"
         raise TrialNotFound(what, "give more digits of the one you mean")
-    return query.sweep(connection, name if name in found else found[0]) if found else None
+    return get(connection, name if name in found else found[0]) if found else None
 
 
 def unbegun(connection: Connection, project: str | None) -> str | None:
@@ -43,10 +95,10 @@ def unbegun(connection: Connection, project: str | None) -> str | None:
 
 def state(connection: Connection, sweep: str, hosts: bool) -> SweepState | None:
     """How the sweep with that id stands, with its hosts on demand; None where it is not known."""
-    record = query.sweep(connection, sweep)
+    record = get(connection, sweep)
     if record is None:
         return None
-    counts, skipped = query.jobs(connection, sweep)
+    counts, skipped = jobs(connection, sweep)
     trials, details = schema.trials.c, schema.details.c
     first, last = connection.execute(
         select(func.min(trials.started), func.max(trials.started)).where(trials.sweep == sweep)
