@@ -57,6 +57,7 @@ class Sweep:
     command: tuple[str, ...]
     size: int | None = None
     resumed: bool = False
+    elsewhere: bool = False  # other processes run them
 
 
 def default_root(repository: Path) -> str:

@@ -21,6 +21,7 @@ from mitosis.pending import announce
 from mitosis.request import Request
 from mitosis.settings import Kernel, Rerun, Settings, Verify, WorkingDirectory
 from mitosis.trial import (
+    RAN,
     CodeState,
     Failure,
     Outcome,
@@ -63,6 +64,8 @@ def run_trial(verdict: Verdict, request: Request, display: Display, beside: Besi
                 if spec.sweep is not None and spec.job is not None:
                     store.stand_in(spec.sweep, spec.job, found.trial.id)
                 return found.trial
+            if found.reason:
+                spec = replace(spec, notes=(*spec.notes, Remark(RAN, found.reason, "mitosis.rerun")))
             spec = jobs.filed(verdict, store, spec, surroundings, tuple(request.settings.redefine))
             folder = TrialFolder(spec.folder)
             display.started(spec, found.reason)

@@ -93,6 +93,7 @@ class CodeState:
 
 
 NOT_FILED = "not_filed"
+RAN = "ran"  # why a trial was run where only what is missing was wanted
 """The kind of the note of an end that the store does not know: why, and where it is kept."""
 
 

@@ -98,8 +98,9 @@ class Gate(Callback):
             if multirun:
                 resumed = settings.resume is not None
                 sweep = gate.Sweep(
-                    settings.resume or new_id(), driver.command, sweeping.size(config), resumed
-                )
+                    settings.resume or new_id(), driver.command, sweeping.size(config), resumed,
+                    elsewhere=launchers.elsewhere(config),
+                )  # fmt: skip
                 launchers.check(config)
                 optimize.check(config, resumed)
             verdict = gate.check(driver.repository, settings, sweep)

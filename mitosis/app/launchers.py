@@ -36,6 +36,11 @@ def prepare(config: DictConfig) -> None:
                 launcher.ray.init.setdefault("object_store_memory", None)
 
 
+def elsewhere(config: DictConfig) -> bool:
+    """Whether other processes than the driver run the jobs."""
+    return _name(config) != "BasicLauncher"
+
+
 def _name(config: DictConfig) -> str:
     return str(OmegaConf.select(config, "hydra.launcher._target_")).rpartition(".")[2]
 

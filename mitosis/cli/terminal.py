@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from mitosis.cli import text
+from mitosis.cli.elsewhere import Elsewhere
 from mitosis.display import Naming, write
 from mitosis.errors import StoreRefused
 from mitosis.gate import Sweep, Verdict, open_store
@@ -112,6 +113,7 @@ class _Progress:
         self._counts: dict[Status, int] = {}
         self._skipped = 0
         self._rests: dict[str, str] = {}  # of each stream, the line that is not finished
+        self._elsewhere = Elsewhere(sweep.id, verdict.began) if sweep.elsewhere else None
         self._over = threading.Event()
         self._bar: tuple[Live, Progress, TaskID] | None = None
         if out.isatty() and os.environ.get("TERM") != "dumb":
@@ -177,6 +179,9 @@ class _Progress:
         try:
             with open_store(self._verdict.store) as store:
                 counts, skipped = store.jobs(self._sweep.id)
+                if self._elsewhere is not None:
+                    for line in self._elsewhere.lines(store, counts, skipped):
+                        self.write(line + "\n")
         except StoreRefused:
             return  # what was counted last stays on the screen; the trials do not need the display
         done = sum(n for s, n in counts.items() if s.final) + skipped

@@ -283,6 +283,11 @@ class Store(Afterwards):
         with self._transaction(write=True) as connection:
             record.stand_in(connection, sweep, job, trial)
 
+    def stood_for(self, sweep: str) -> list[int]:
+        """The jobs of the sweep that an earlier trial stands for."""
+        with self._transaction() as connection:
+            return sweeps.stood_for(connection, sweep)
+
     def jobs(self, sweep: str) -> tuple[dict[Status, int], int]:
         """How the jobs of the sweep stand: by status, and for how many an earlier trial stands."""
         with self._transaction() as connection:

@@ -68,6 +68,17 @@ def jobs(connection: Connection, name: str) -> tuple[dict[Status, int], int]:
     return counts, skipped
 
 
+def stood_for(connection: Connection, name: str) -> list[int]:
+    """The jobs of the sweep that a trial of another sweep, or of none, stands for."""
+    claims, trials = schema.claims.c, schema.trials.c
+    question = (
+        select(claims.job)
+        .select_from(schema.claims.join(schema.trials, trials.seq == claims.trial))
+        .where(claims.sweep == name, trials.sweep.is_distinct_from(name))
+    )
+    return list(connection.execute(question).scalars())
+
+
 def named(connection: Connection, name: str) -> SweepRecord | None:
     """The sweep whose id begins with `name`; None where there is none.
 

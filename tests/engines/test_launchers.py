@@ -120,6 +120,9 @@ def test_a_sweep_is_recorded_job_by_job(anywhere: Zoo) -> None:
         for seed in (0, 1)
     }, done.stdout + done.stderr
     assert sorted(t["job"] for t in found) == list(range(12))
+    for trial in (t for t in found if t["status"] != "succeeded"):  # told when it happens, with its page
+        assert f"{trial['status']} " in done.stdout and trial["id"][:7] in done.stdout, done.stdout
+    assert "ValueError: the experiment gives up" in done.stdout + done.stderr
     assert {t["commit"] for t in found} == {commit}
     assert all(t["main"] == t["seed"] for t in found if t["status"] == "succeeded")
     assert {t["host"] for t in found} == {socket.gethostname()}
@@ -153,6 +156,9 @@ def test_a_killed_driver_is_followed_by_the_same_command(anywhere: Zoo) -> None:
     anywhere.go()
     done = anywhere.sweep(*jobs, MISSING)
     assert done.returncode == 0, done.stdout + done.stderr
+    for seed in (0, 1):  # each job says which trial stands for it, or why it is run
+        told = f"zoo fine seed={seed}: "
+        assert f"stands for {told}main=" in done.stdout or f"{told}running (" in done.stdout, done.stdout
     until(
         lambda: all(t["status"] != "running" for t in anywhere.trials()),
         "the end of what outlived the driver",
