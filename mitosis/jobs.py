@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from mitosis.gate import Verdict, open_store
 from mitosis.patience import patiently
 from mitosis.pending import announced
 from mitosis.request import Request
-from mitosis.settings import PATIENCE
+from mitosis.settings import PATIENCE, Settings
 from mitosis.trial import JSON, Failure, Outcome, Status, Summary, Trial, TrialSpec, new_id, plain
 
 if TYPE_CHECKING:
@@ -33,6 +33,18 @@ def forget_sweep(verdict: Verdict) -> bool:
     assert verdict.sweep is not None
     with open_store(verdict.store) as store:
         return store.forget_sweep(verdict.sweep)
+
+
+def working(verdict: Verdict, processes: Collection[int]) -> dict[int, float]:
+    """Those of the processes, of this machine, that run a trial of the sweep, each with its grace period."""
+    here = environment.host_process().host
+    with open_store(verdict.store) as store:
+        running = [trial.spec for trial in store.running() if trial.spec.sweep == verdict.sweep]
+    return {
+        spec.process.pid: float(spec.settings.get("grace", Settings().grace))
+        for spec in running
+        if spec.process.host == here and spec.process.pid in processes
+    }
 
 
 def sweep_statuses(verdict: Verdict) -> list[Status]:

@@ -6,7 +6,8 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -16,6 +17,11 @@ HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DELICATE = (f"{os.sep}omegaconf{os.sep}", "config_loader_impl.py", "defaults_list.py", "override_parser")
 _PATIENCE = 3  # the first ends the experiment, the second its kernel, the third the writing of the record
 
+_SAME_SECONDS = 1.0
+
+_worker = False  # of a driver that passes on what it hears
+_last = 0.0
+_gently: Callable[[int], bool] | None = None
 _count = 0
 _whole = False  # is the invocation over at a signal, not only a trial
 
@@ -25,10 +31,45 @@ def heard() -> int:
     return _count
 
 
-def note() -> None:
-    """One more has come, to a handler that is not of this module."""
-    global _count
+def note() -> bool:
+    """One more has come, to a handler that is not of this module; False where it is the same once more.
+
+    A scheduler sends it to every process of a job, and the driver passes it on to its workers.
+    """
+    global _count, _last
+    before, _last = _last, time.monotonic()
+    if _worker and _count and _last - before < _SAME_SECONDS:
+        return False
     _count += 1
+    return True
+
+
+def as_worker() -> None:
+    """This process is a worker that its driver tells of signals: between two trials none of them ends it.
+
+    Of a Ctrl-C, which a terminal sends to all of its processes, it hears from the driver alone.
+    """
+    global _worker
+    if not _worker and threading.current_thread() is threading.main_thread():
+        _worker = True
+        for number in HEARD:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _pass)  # a function: what is started here does not inherit it
+
+
+def _pass(_number: int, _frame: FrameType | None) -> None:
+    """Nothing runs that it could end."""
+
+
+@contextlib.contextmanager
+def gently(end: Callable[[int], bool]) -> Iterator[None]:
+    """Call `end` with how many were heard before a signal ends the invocation; False: it does not, yet."""
+    global _gently
+    _gently = end
+    try:
+        yield
+    finally:
+        _gently = None
 
 
 @contextlib.contextmanager
@@ -58,6 +99,8 @@ def held() -> Iterator[None]:
 
 def _interrupt(_number: int, frame: FrameType | None) -> None:
     note()
+    if _gently is not None and _count < _PATIENCE and not _gently(_count):
+        return
     if _count > 1 or not _delicate(frame):
         raise KeyboardInterrupt
 
@@ -91,7 +134,8 @@ def handled(handler: Any) -> Iterator[None]:
         yield
         return
     before = {number: signal.getsignal(number) for number in HEARD}
-    ours = [number for number in HEARD if before[number] not in (signal.SIG_IGN, None)]
+    heard = HEARD[1:] if _worker else HEARD
+    ours = [number for number in heard if before[number] not in (signal.SIG_IGN, None)]
     for number in ours:
         signal.signal(number, handler)
     try:

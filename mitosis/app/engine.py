@@ -6,7 +6,11 @@ of each job is known from the store; those that never began are handed over once
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,13 +19,15 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from mitosis import jobs
+from mitosis import jobs, signals
 from mitosis.app import inner, objective
 from mitosis.beside import Beside
+from mitosis.errors import StoreRefused
 from mitosis.gate import Verdict
 from mitosis.trial import Status, Summary
 
 POLL_SECONDS = 0.5
+_RECORDING_SECONDS = 30.0  # for figures, page and row of what was interrupted
 
 Overrides = Sequence[Sequence[str]]
 
@@ -54,9 +60,35 @@ class Guarded(Launcher):
     def launch(self, job_overrides: Overrides, initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch; the answers of jobs that the engine lost are taken from the store."""
         try:
-            return self._launch(job_overrides, initial_job_idx)
+            with signals.gently(self._end_workers):
+                return self._launch(job_overrides, initial_job_idx)
         finally:
             self._beside.wait()
+
+    def _end_workers(self, heard: int) -> bool:
+        """Interrupt the trials of workers that are this process's children, and let them be recorded.
+
+        joblib kills its workers as soon as the driver is interrupted. The second signal of the user is passed
+        on as well, and ends their kernels.
+        """
+        working = self._working()
+        for pid in working:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        if heard > 1:
+            return False
+        end = time.monotonic() + max(working.values(), default=0.0) + _RECORDING_SECONDS
+        while self._working() and time.monotonic() < end:
+            time.sleep(POLL_SECONDS / 2)
+        return True
+
+    def _working(self) -> dict[int, float]:
+        children = sys.modules.get("multiprocessing.process")  # else nothing made any
+        pids = {child.pid for child in children.active_children()} if children is not None else set()
+        try:
+            return jobs.working(self._verdict, pids) if pids else {}
+        except StoreRefused:  # nobody knows: they are given their time
+            return dict.fromkeys(pids, 0.0)
 
     def _launch(self, job_overrides: Overrides, initial_job_idx: int) -> Sequence[JobReturn]:
         try:

@@ -1,4 +1,4 @@
-"""Ends a worker whose driver is gone, between two trials; for the engines whose workers are its children.
+"""Ends a worker that is its driver's child between two trials, where the driver is gone; or interrupted.
 
 A worker of joblib waits minutes for another job, or for ever where the driver was killed with a lock held.
 """
@@ -12,24 +12,30 @@ import threading
 import time
 from collections.abc import Iterator
 
+from mitosis import signals
+
 _SECONDS = 1.0  # between two looks; Linux alone can be asked to tell
 _worker: _Worker | None = None
 
 
 @contextlib.contextmanager
-def at_work() -> Iterator[None]:
+def at_work() -> Iterator[bool]:
     """A trial that is begun is brought to its end, whatever became of the driver; then the worker ends.
 
-    In a process that is no child of its driver nothing happens: other engines end their workers themselves.
+    False where none is to be begun: the last one was interrupted. In a process that is no child of its driver
+    nothing happens: other engines end their workers themselves.
     """
     global _worker
     driver = multiprocessing.parent_process()
     if driver is None or driver.pid is None:
-        yield
+        yield True
         return
+    if multiprocessing.current_process().name.startswith("LokyProcess"):
+        signals.as_worker()
     _worker = _worker or _Worker(driver.pid)
     with _worker.at_work:
-        yield
+        yield not _worker.interrupted
+        _worker.interrupted = _worker.interrupted or bool(signals.heard())
         _worker.end_without_driver()
 
 
@@ -38,6 +44,7 @@ class _Worker:
 
     def __init__(self, driver: int) -> None:
         self.at_work = threading.Lock()
+        self.interrupted = False
         self._driver = driver
         threading.Thread(target=self._look, name="mitosis-orphan", daemon=True).start()
 

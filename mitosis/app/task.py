@@ -46,8 +46,8 @@ def task(config: DictConfig) -> objective.Value:
     if driver is not None:
         return _told(verdict, config)
     os.environ.update(verdict.variables)  # before anything here reads them
-    with orphan.at_work():
-        return _told(verdict, config)
+    with orphan.at_work() as wanted:
+        return _told(verdict, config) if wanted else None
 
 
 def _told(verdict: Verdict, config: DictConfig) -> objective.Value:

@@ -291,7 +291,8 @@ class _Runner:
         loop = asyncio.get_running_loop()
 
         def hear(_number: int, _frame: Any) -> None:
-            signals.note()  # at once: the loop may be over before it looks
+            if not signals.note():  # at once: the loop may be over before it looks
+                return
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._interrupt)
 

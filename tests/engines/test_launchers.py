@@ -184,6 +184,25 @@ def _outlived(found: list[dict[str, Any]]) -> set[tuple[str, int]]:
     }
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("group", [False, True])
+def test_an_interrupted_joblib_sweep_saves_its_trials(
+    number: int, group: bool, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Ctrl-C in a terminal and a scheduler's SIGTERM, to the driver or to all its processes; exit 130."""
+    where = make("joblib", tmp_path, request, None, "")
+    process = where.start("params=slow", "seed=0,1,2,3")
+    where.begun("slow", 0)
+    where.begun("slow", 1)
+    (os.killpg if group else os.kill)(process.pid, number)
+    done = ended(process)
+    assert done.returncode == 130, done.stdout + done.stderr
+    assert [t["status"] for t in where.trials()] == ["interrupted"] * 2, done.stdout + done.stderr
+    assert "not begun         2" in done.stdout and "KeyboardInterrupt" in done.stdout
+    checked = where.repository.run("check", **where.env)
+    assert checked.returncode == 0, checked.stdout
+
+
 @pytest.mark.parametrize("anywhere", [e for e in EVERYWHERE if e[0] in WORKERS], indirect=True, ids="-".join)
 def test_a_killed_worker_costs_its_own_job(anywhere: Zoo) -> None:
     """Its trial is lost, what never began and the later batch run all the same; exit 2, nothing hangs."""
