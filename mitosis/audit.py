@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import attesting, environments, labels, settle, trash
-from mitosis.capture import git, inputs
+from mitosis import attesting, environments, labels, settle, sweeps, trash
+from mitosis.capture import code, git, inputs
 from mitosis.errors import MitosisError, Refused
 from mitosis.folder import TRASH, TrialFolder, trial_folders
 from mitosis.pending import unfinished
@@ -29,6 +30,7 @@ class Audit:
     files: int
     adopted: tuple[str, ...]  # ids of trials whose folder had no row
     damage: tuple[Remark, ...]
+    refs: int = 0  # commits whose ref was gone and is there again
 
 
 def without_store(root: Path) -> Audit:
@@ -40,17 +42,30 @@ def without_store(root: Path) -> Audit:
     return Audit(0, 0, (), (Remark("no_store", what, str(root)),))
 
 
-def audit(store: Store, root: Path, repository: Path | None, tell: Callable[[int], None]) -> Audit:
+def audit(
+    store: Store,
+    root: Path,
+    repository: Path | None,
+    tell: Callable[[int], None],
+    projects: Collection[str] = (),
+) -> Audit:
     """Check every trial of the store against its folder, every folder against the store, the store itself.
 
-    A folder without a row is brought in, as is any end that only the folder knows. `tell` is called
-    with the number of trials that have been looked at.
+    A folder without a row is brought in, as is any end that only the folder knows, and a commit whose ref is
+    gone gets it again: of trials that ran in the `repository`, or are of one of its `projects`. `tell` is
+    called with the number of trials that have been looked at.
     """
     with store.burst():
-        return _audited(store, root, repository, tell)
+        return _audited(store, root, repository, tell, projects)
 
 
-def _audited(store: Store, root: Path, repository: Path | None, tell: Callable[[int], None]) -> Audit:
+def _audited(
+    store: Store,
+    root: Path,
+    repository: Path | None,
+    tell: Callable[[int], None],
+    projects: Collection[str],
+) -> Audit:
     adopted = tuple(bring_in(store, root))
     damage = [Remark("store_damaged", line, store.url) for line in store.integrity()]
     commits: dict[str, str] = {}
@@ -60,16 +75,22 @@ def _audited(store: Store, root: Path, repository: Path | None, tell: Callable[[
         tell(trials)
         if trial.status is Status.RUNNING:
             continue  # on another host, or alive
-        if repository is not None and trial.spec.code.repository == str(repository):
-            commits.setdefault(trial.spec.code.commit, trial.id)
+        spec = trial.spec
+        if repository is not None and (
+            spec.code.repository == str(repository) or spec.code.project in projects
+        ):
+            commits.setdefault(spec.code.commit, trial.id)
         if removed and (trash.said(Path(trial.spec.folder)).get("emptied") or not _there(trial)):
             continue  # it was deleted for good, and is still counted
         looked, wrong = _folder(trial)
         files += looked
         damage += wrong
-    if repository is not None:
-        damage += _commits(repository, commits)
-    return Audit(trials, files, adopted, tuple(damage))
+    refs = 0
+    if repository is not None and commits:
+        gone = _commits(repository, commits)
+        damage += gone.values()
+        refs = _kept_again(repository, commits.keys() - gone.keys(), damage)
+    return Audit(trials, files, adopted, tuple(damage), refs)
 
 
 def every(store: Store) -> Iterator[Trial]:
@@ -139,18 +160,26 @@ def _mended(trial: Trial, written: Trial) -> Trial:
     return trial
 
 
-def _commits(repository: Path, commits: dict[str, str]) -> list[Remark]:
+def _commits(repository: Path, commits: dict[str, str]) -> dict[str, Remark]:
     """The recorded commits that git has lost."""
-    if not commits:
-        return []
     wanted = "".join(f"{commit}\n" for commit in commits).encode()
     answer = git.attempt(repository, "cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=wanted)
     held = {line.split()[0] for line in answer.stdout.decode().splitlines() if line.endswith(" commit")}
-    return [
-        Remark("commit_gone", f"git has lost commit {commit}, which trial {trial} ran", str(repository))
+    return {
+        commit: Remark(
+            "commit_gone", f"git has lost commit {commit}, which trial {trial} ran", str(repository)
+        )
         for commit, trial in commits.items()
         if commit not in held
-    ]
+    }
+
+
+def _kept_again(repository: Path, commits: Collection[str], damage: list[Remark]) -> int:
+    """Give its ref to each of the commits that has lost it; returns how many got it."""
+    there = code.kept(repository)
+    remarks = [code.keep(repository, commit) for commit in sorted(commits) if commit not in there]
+    damage += [remark for remark in remarks if remark is not None]
+    return remarks.count(None)
 
 
 def bring_in(store: Store, root: Path) -> Iterator[str]:
@@ -181,6 +210,7 @@ def bring_in(store: Store, root: Path) -> Iterator[str]:
             settle.settled(store, trial)
             yield trial.id
     trash.settle(store, root)
+    sweeps.bring_in(store, root)
 
 
 def _places(store: Store) -> dict[str, str]:
@@ -265,6 +295,9 @@ def merge(store: Store, root: Path, other: Path) -> tuple[list[str], list[str]]:
         if store.adopt(moved, content):
             store.keep_attestations(trial.id, attesting.kept(target))
             merged.append(trial.id)
+    with contextlib.suppress(OSError):
+        sweeps.copy(root, other)
+    sweeps.bring_in(store, root)
     return merged, unended
 
 

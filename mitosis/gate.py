@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import mitosis
-from mitosis import admission
+from mitosis import admission, sweeps
 from mitosis.capture import code, environment
 from mitosis.errors import (
     ConfigurationRefused,
@@ -92,7 +92,9 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
         settle.settle(store, root)
         began = store.now()
         if sweep is not None:
-            store.begin_sweep(sweep.id, state.project, shlex.join(sweep.command), sweep.size, began)
+            begun = (sweep.id, state.project, shlex.join(sweep.command), sweep.size, began)
+            store.begin_sweep(*begun)
+            sweeps.keep(root, *begun)
     remarks = [
         code.keep(repository, state.commit),
         settle.leave_pointer(repository, root, url, state.project),

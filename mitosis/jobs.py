@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitosis import claim, closing, environments, identity, settle
+from mitosis import claim, closing, environments, identity, settle, sweeps
 from mitosis.capture import environment
 from mitosis.errors import MitosisError, Refused
 from mitosis.folder import TrialFolder, checked_name
@@ -32,7 +32,10 @@ def forget_sweep(verdict: Verdict) -> bool:
     """Take the sweep of which nothing was begun out of the store; False where something was."""
     assert verdict.sweep is not None
     with open_store(verdict.store) as store:
-        return store.forget_sweep(verdict.sweep)
+        forgotten = store.forget_sweep(verdict.sweep)
+    if forgotten:
+        sweeps.forget(Path(verdict.root), verdict.sweep)
+    return forgotten
 
 
 def working(verdict: Verdict, processes: Collection[int]) -> dict[int, float]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mitosis import closing, identity, jobs, recipe, signals
+from mitosis import closing, identity, jobs, recipe, signals, sweeps
 from mitosis.capture import code, environment, inputs
 from mitosis.display import Display, Silent
 from mitosis.errors import MitosisError, StoreAway, TrialRefused
@@ -63,6 +63,7 @@ def run_trial(verdict: Verdict, request: Request, display: Display, beside: Besi
                 display.skipped(request, found.trial)
                 if spec.sweep is not None and spec.job is not None:
                     store.stand_in(spec.sweep, spec.job, found.trial.id)
+                    sweeps.stand_in(Path(verdict.root), spec.sweep, spec.job, found.trial.id)
                 return found.trial
             if found.reason:
                 spec = replace(spec, notes=(*spec.notes, Remark(RAN, found.reason, "mitosis.rerun")))

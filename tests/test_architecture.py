@@ -48,7 +48,7 @@ VALUES = words("errors trial")
 CORE = VALUES | words("folder identity")
 LAUNCHER = words(
     "expect gate launch jobs closing beside settle claim agreement patience settings recipe request display "
-    "audit attesting leftovers signals environments trash garbage pending"
+    "audit attesting leftovers signals environments trash garbage pending sweeps"
 )  # the story of a trial, a page for each part of it
 
 # The table of the design, section 4. The longest name that a module's own begins with is its room:
@@ -100,11 +100,12 @@ ROOMS = {
     "admission": Room(ours=words("errors labels settings")),
     "patience": Room(ours=words("errors")),
     "pending": Room(ours=VALUES | words("folder")),
+    "sweeps": Room(ours=VALUES | words("folder store")),
     "agreement": Room(ours=CORE | words("gate capture store settings patience")),
     "signals": Room(),
     "leftovers": Room(ours=words("folder")),
     "claim": Room(ours=VALUES | words("gate patience settings settle store")),
-    "gate": Room(ours=CORE | words("admission capture store settings settle patience garbage")),
+    "gate": Room(ours=CORE | words("admission sweeps capture store settings settle patience garbage")),
     "beside": Room(),
     "ends": Room(ours=CORE | words("capture")),
     "closing": Room(
@@ -122,7 +123,7 @@ ROOMS = {
     "trash": Room(ours=CORE | words("store")),
     "garbage": Room(ours=CORE | words("trash capture store")),
     "audit": Room(
-        ours=CORE | words("attesting closing environments pending trash capture labels settle store")
+        ours=CORE | words("attesting closing environments pending sweeps trash capture labels settle store")
     ),
     "recipe": Room(ours=CORE | words("capture store")),
     # what runs the record again: on the launcher, beside Hydra

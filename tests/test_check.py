@@ -76,6 +76,25 @@ def test_the_store_is_made_anew_from_the_folders(used: Project) -> None:
     assert used.run("experiment=toy", "params=one").returncode == 0  # locks are those of before
 
 
+def test_a_store_made_anew_knows_the_sweeps(used: Project, tmp_path: Path) -> None:
+    """Command, size, and which trials stand for jobs; it goes on under its own id; merged ones as well."""
+    more = ("-m", "experiment=toy", "params=one,two,broken", "seed=4", "mitosis.rerun=missing")
+    assert used.run(*more).returncode == 2
+    sweep = used.json("ls")[0]["sweep"]
+    before = used.json("show", sweep)
+    (used.path / "trials" / "mitosis.db").unlink()
+    assert used.run("check", "--rebuild").returncode == 0
+    assert used.json("show", sweep) == before and before["size"] == 3
+    done = used.run("resume", sweep)
+    assert done.returncode == 2 and f"sweep {sweep}" in done.stdout, done.stdout + done.stderr
+    other = projects.make(tmp_path / "other")
+    merge = ("check", "--merge", str(used.path / "trials"))
+    assert other.run(*merge).returncode == 1  # there is no store to merge into
+    assert other.run("experiment=toy", "params=one").returncode == 0
+    assert other.run(*merge).returncode == 0
+    assert other.json("show", sweep)["size"] == 3
+
+
 def test_another_machines_trials_are_brought_in(used: Project, tmp_path: Path) -> None:
     """`--merge` copies what is new, once."""
     other = projects.make(tmp_path / "other")
@@ -94,6 +113,26 @@ def test_a_commit_that_git_lost_is_found(used: Project) -> None:
     used.commit("another history")
     done = used.run("check", "--store", str(used.path / "trials" / "mitosis.db"))
     assert done.returncode == 2 and "commit_gone" in done.stdout and trial["commit"] in done.stdout
+
+
+def test_a_commit_that_lost_its_ref_gets_it_again(used: Project, tmp_path: Path) -> None:
+    """So that `git gc` leaves it alone; also where the repository was moved, and of merged trials."""
+    (commit,) = {trial["commit"] for trial in used.json("ls")}
+    ref = f"refs/mitosis/kept/{commit}"
+    used.git("update-ref", "-d", ref)
+    done = used.run("check")
+    assert done.returncode == 0 and "gave 1 commits the refs again" in done.stdout, done.stdout
+    assert used.git("rev-parse", ref) == commit
+    assert used.json("check")["refs"] == 0
+    clone = Project(tmp_path / "clone")
+    used.git("clone", "--quiet", str(used.path), str(clone.path))
+    used.git("remote", "add", "origin", str(used.path))
+    clone.write("more.txt", "more")
+    theirs = clone.commit("more")
+    assert clone.run("experiment=toy", "params=one").returncode == 0
+    assert used.run("experiment=toy", "params=one").returncode == 0
+    done = used.run("check", "--merge", str(clone.path / "trials"))
+    assert done.returncode == 2 and "commit_gone" in done.stdout and theirs in done.stdout, done.stdout
 
 
 WAITING = """\

@@ -142,6 +142,12 @@ def keep(repository: Path, commit: str) -> Remark | None:
     return _keep_inside(repository, commit)
 
 
+def kept(repository: Path) -> set[str]:
+    """The commits that have a ref of `keep`."""
+    names = git.run(repository, "for-each-ref", "--format=%(refname)", KEPT).decode().split()
+    return {name.removeprefix(f"{KEPT}/") for name in names}
+
+
 def _is_kept(repository: Path, name: str, commit: str) -> bool:
     """Whether the ref is there, as a file of its own; one that git has packed is just written again."""
     try:

@@ -40,12 +40,15 @@ def command(rebuild: bool, merge: Path | None, as_json: bool, url: str | None) -
             )
         print(f"made {database} anew from {audit.rebuild(root, database)} folders", file=sys.stderr)
     with locate.opened(url) as store:
+        if store is None and merge is not None:
+            raise Refused("there is no store here to bring trials into", "run something first, then merge")
         if store is None:
             found = audit.without_store(root)
         else:
             if merge is not None:
                 _merge(store, root, merge)
-            found = audit.audit(store, root, locate.repository(), _progress)
+            own = locate.project()
+            found = audit.audit(store, root, locate.repository(), _progress, [own] if own else [])
     if as_json:
         answers.emit(plain(found))
     else:
@@ -75,6 +78,8 @@ def _tell(found: audit.Audit) -> None:
         print(f"{remark.kind}: {text.safe(remark.what)} ({text.safe(remark.where)})")
     if found.adopted:
         print(f"brought in {len(found.adopted)} folders that had no row")
+    if found.refs:
+        print(f"gave {found.refs} commits the refs again that keep git from deleting them")
     verdict = f"{len(found.damage)} damaged" if found.damage else "clean"
     print(f"{found.trials} trials, {found.files} files: {verdict}")
 

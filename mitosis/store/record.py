@@ -120,7 +120,9 @@ def claim(connection: Connection, spec: TrialSpec, seq: int, replaces: str | Non
 
 def stand_in(connection: Connection, sweep: str, job: int, trial: str) -> None:
     """Let an earlier trial stand for a job; where another one does already, it goes on doing so."""
-    seq = connection.execute(select(schema.trials.c.seq).where(schema.trials.c.id == trial)).scalar_one()
+    seq = connection.execute(select(schema.trials.c.seq).where(schema.trials.c.id == trial)).scalar()
+    if seq is None:
+        raise TrialNotFound(f"the store has no trial {trial} that could stand for a job", "list: mitosis ls")
     add_once(connection, schema.claims, {"sweep": sweep, "job": job, "trial": seq})
 
 

@@ -279,7 +279,7 @@ class Store(Afterwards):
             return None if seq is None else load.trials(connection, [seq])[0]
 
     def stand_in(self, sweep: str, job: int, trial: str) -> None:
-        """Let a trial of before stand for a job of the sweep that nothing was run for."""
+        """Let a trial of before stand for a job that nothing was run for. Raises TrialNotFound."""
         with self._transaction(write=True) as connection:
             record.stand_in(connection, sweep, job, trial)
 
