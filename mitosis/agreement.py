@@ -6,8 +6,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import mitosis
-from mitosis.capture import code
+from mitosis.capture import code, environment
 from mitosis.errors import StoreUnseen, WorkerRefused
 from mitosis.gate import Verdict
 from mitosis.patience import patiently
@@ -32,9 +31,10 @@ def check(verdict: Verdict) -> None:
         )
     if not Path(verdict.root).is_dir():
         raise StoreUnseen(f"the root {verdict.root} is not there on {here}", _SHARE)
-    if mitosis.__version__ != verdict.version:
+    own = environment.own_code()
+    if own != verdict.version:
         raise WorkerRefused(
-            f"{here} runs mitosis {mitosis.__version__}, the driver runs {verdict.version}",
+            f"{here} runs mitosis {own}, the driver runs {verdict.version}",
             "install the same on both, best one environment on a shared file system",
         )
     _check_code(verdict, here, agreed)

@@ -234,8 +234,8 @@ def _statistics(found: Sequence[compare.Group], wanted: Wanted) -> list[dict[str
                 "place": _place(group, wanted),
                 "group": _label(_colours(group, wanted), wanted),
                 "mean": s.mean,
-                "low": s.mean if s.ci_low is None else s.ci_low,
-                "high": s.mean if s.ci_high is None else s.ci_high,
+                "low": s.ci_low,  # of one seed there is none, and none is drawn
+                "high": s.ci_high,
                 "n": s.n,
             }
         )

@@ -103,7 +103,7 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
         state,
         str(root),
         url,
-        mitosis.__version__,
+        environment.own_code() if sweep is not None and sweep.elsewhere else mitosis.__version__,
         sweep.id if sweep else None,
         (*notes, *(r for r in remarks if r)),
         began,

@@ -228,7 +228,7 @@ def agreed(tmp_path: Path, repository: Repository) -> Verdict:
     from mitosis import gate
     from mitosis.settings import Settings
 
-    return gate.check(repository.path, Settings(), gate.Sweep(SWEEP, ("-m",)))
+    return gate.check(repository.path, Settings(), gate.Sweep(SWEEP, ("-m",), elsewhere=True))
 
 
 def test_a_worker_that_sees_the_same_agrees(agreed: Verdict) -> None:

@@ -163,6 +163,19 @@ def test_imports_of_ls(project: Project) -> None:
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize("words", ["show @1", "compare", "diff @1 @2", "tag @1 +good", "variants"])
+def test_imports_of_other_readers(project: Project, words: str) -> None:
+    """None of them imports what belongs to a launch: Hydra, Jupyter, a kernel."""
+    project.run("experiment=toy", "params=one")
+    project.run("experiment=toy", "params=two")
+    found = imports(project, *words.split())
+    odd = re.compile(
+        r"(hydra|omegaconf|nbclient|nbformat|nbconvert|jupyter_client|IPython|ipykernel|zmq)(\.|$)"
+    )
+    assert [name for name in sorted(found) if odd.match(name)] == []
+
+
+@pytest.mark.kernel
 def test_imports_of_a_launcher(project: Project) -> None:
     """The process that runs a trial imports neither what belongs into the kernel nor what it does not use."""
     project.run("experiment=toy", "params=one")  # the store is made: what makes one is not counted

@@ -379,7 +379,8 @@ def test_the_main_job_runs_in_a_clone(shell: Shell) -> None:
     output = shell.run(job)
     assert shell.code == 0, output
     shown = (TOP / "README.md").read_text(encoding="utf-8")
-    closing = comparable(output).splitlines()[-1]
+    closing, following = comparable(output).splitlines()[-2:]
+    assert following == "next: mitosis open ID"
     assert re.fullmatch(r"ID succeeded main=0\.0\d+ SECONDS trials/lorenz/ID/report\.html", closing)
     assert closing.partition("main=")[0] in comparable(shown)
     assert shell.run("git status --porcelain") == ""

@@ -58,6 +58,12 @@ def stubborn():
             print("no", flush=True)
 
 
+def ticks():
+    for number in range(6000):
+        print("tick", number, flush=True)
+        time.sleep(0.1)
+
+
 def exit_with(code):
     sys.exit(code)
 
@@ -76,6 +82,7 @@ HOW = {
     "memory": hungry,
     "oom": lambda: [bytearray(2**24) for _ in range(10**6)],
     "wait": lambda: time.sleep(600),
+    "ticks": ticks,
     "stubborn": stubborn,
 }
 
@@ -160,6 +167,8 @@ def verify(running: Running, status: str, cause: str, last_words: bool = True) -
     head = page[: page.index('class="notebook"')]
     assert cause.replace("'", "&#39;") in head and status.replace("_", " ") in head
     assert sorted(p.name for p in Path(trial["folder"]).iterdir() if p.name.startswith(".")) == []
+    checked = running.project.run("check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
     return trial
 
 
@@ -210,6 +219,39 @@ def test_a_success_leaves_nothing_behind_either(ends: Project, tmp_path: Path) -
     running.go.touch()
     assert running.end() == 0, running.out + running.err
     verify(running, "succeeded", "")
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "cause"),
+    [("raise", "failed", "KeyError"), ("_exit", "died", "exit code 3"), ("segfault", "died", "SIGSEGV")],
+)
+def test_an_experiment_that_ends_in_a_kernel_of_its_own(
+    ends: Project, tmp_path: Path, how: str, status: str, cause: str
+) -> None:
+    """The same with kernels that are not forked."""
+    running = begin(ends, tmp_path, how, "mitosis.kernel=fresh")
+    running.go.touch()
+    assert running.end() == 2
+    verify(running, status, cause, last_words=status == "failed")
+
+
+def test_what_was_printed_long_before_a_kill_is_kept(ends: Project, tmp_path: Path) -> None:
+    """Launcher, server and kernel are killed: log, notebook and page hold what is older than five seconds."""
+    running = begin(ends, tmp_path, "ticks")
+    running.go.touch()
+    running.line("tick 60")
+    for pid in (running.server, running.launcher.pid, running.kernel):
+        os.kill(pid, signal.SIGKILL)
+    assert running.launcher.stdout is not None and running.launcher.stderr is not None
+    running.launcher.stdout.close()
+    running.launcher.stderr.close()
+    running.launcher.wait()
+    running.project.run("ls")
+    trial = verify(running, "lost", "launcher vanished", last_words=False)
+    notebook = nbformat.writes(nbformat.read(trial["notebook"], as_version=4))
+    log = (Path(trial["folder"]) / "output.log").read_text()
+    for where in (log, notebook, Path(trial["html"]).read_text()):
+        assert "tick 9" in where
 
 
 def test_a_time_limit_interrupts(ends: Project, tmp_path: Path) -> None:

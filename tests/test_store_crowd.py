@@ -21,7 +21,7 @@ from mitosis.trial import Status
 from tests.store_values import BACKENDS, ENVIRONMENT, database, trial_outcome, trial_spec, variant
 
 PROJECT = "https://example.org/lab.git"
-TRIALS = 10
+TRIALS = 25
 
 Work = Callable[[str, int], Any]
 

@@ -197,12 +197,7 @@ def bisect(
         modules = good.outcome.modules if good.outcome else ()
         search.moved = bad
         search.file = next((m.path for m in modules if m.name == good.spec.module), "")
-    ends = good.spec.code.commit, bad.spec.code.commit
-    if ends[0] == ends[1]:
-        raise Refused(
-            f"both trials are of commit {ends[0][:7]}: no commit lies between them",
-            f"see what differs: mitosis diff {good.id} {bad.id}",
-        )
+    ends = _ends(bench, good, bad)
     today = environment.digest(environment.collect())
     if good.spec.environment == today and len(asked.seeds) == 1:
         search.known[ends[0]] = Run(ends[0], GOOD, asked.good, (good,), False)
@@ -254,6 +249,22 @@ def _is_bad(end: Run, good: Trial, bad: Trial) -> None:
         f"{what} gives {end.value:.6g}, which is good",
         f"commits are not the cause: mitosis why {good.id} {bad.id}",
     )
+
+
+def _ends(bench: Bench, good: Trial, bad: Trial) -> tuple[str, str]:
+    """The commits of the two. Raises Refused where nothing lies between them, in this order."""
+    a, b = good.spec.code.commit, bad.spec.code.commit
+    if a == b:
+        raise Refused(
+            f"both trials are of commit {a[:7]}: no commit lies between them",
+            f"see what differs: mitosis diff {good.id} {bad.id}",
+        )
+    if _descends(bench, b, a):
+        raise Refused(
+            f"the good trial ran {a[:7]}, which comes after {b[:7]} of the bad one",
+            f"to find where it got better, swap them: mitosis bisect {bad.id} {good.id}",
+        )
+    return a, b
 
 
 def _descends(bench: Bench, good: str, bad: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 
@@ -10,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from mitosis.errors import ConfigurationRefused
 
 _SLURM, _RAY = "SlurmLauncher", "RayLauncher"
-MAX_ARRAY = 1000  # jobs: SLURM's MaxArraySize is 1001 unless the cluster says otherwise
+_MAX_ARRAY = 1000  # jobs: SLURM's MaxArraySize, the first index that is too large, is 1001 by default
+_ANSWER_SECONDS = 30.0  # for a cluster that hangs; an answer takes a fraction of a second
 
 
 def check(config: DictConfig) -> None:
@@ -27,7 +29,7 @@ def prepare(config: DictConfig) -> None:
     launcher, name = config.hydra.launcher, _name(config)
     with open_dict(config):
         if name == _SLURM and OmegaConf.select(config, "hydra.sweeper.max_batch_size", default=0) is None:
-            config.hydra.sweeper.max_batch_size = MAX_ARRAY
+            config.hydra.sweeper.max_batch_size = _largest_array()
         if name == _RAY:
             # a worker that was killed is a lost trial, not one that runs up to three times more
             launcher.ray.remote.setdefault("max_retries", 0)
@@ -46,7 +48,22 @@ def _name(config: DictConfig) -> str:
 
 
 def _accounting() -> bool:
-    if shutil.which("sacct") is None:
-        return False
-    asked = ["sacct", "-o", "JobID,State,NodeList", "--parsable2", "-j", "1"]  # as submitit asks
-    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+    # as submitit asks
+    return _asked("sacct", "-o", "JobID,State,NodeList", "--parsable2", "-j", "1") is not None
+
+
+def _largest_array() -> int:
+    """How many jobs the cluster takes at once."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _asked("scontrol", "show", "config") or "", re.MULTILINE)
+    return max(int(found[1]) - 1, 1) if found else _MAX_ARRAY
+
+
+def _asked(*command: str) -> str | None:
+    """What a command of SLURM answers; None where it is not there, fails, or gives no answer."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -328,3 +328,15 @@ def _read(path: str) -> str:
         return Path(path).read_bytes().decode("utf-8", "replace").strip()
     except OSError:
         return ""
+
+
+@functools.lru_cache(maxsize=1)
+def own_code() -> str:
+    """The version of mitosis and a digest of its files: development states of one version differ."""
+    import mitosis
+
+    top = Path(mitosis.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(top.rglob("*.py")):
+        digest.update(f"{file.relative_to(top)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return f"{mitosis.__version__} ({digest.hexdigest()[:12]})"

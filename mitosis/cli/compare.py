@@ -78,7 +78,7 @@ def command(
 
 def _floor(store: Store | None, trials: Sequence[Summary], metric: str) -> float:
     """The most that repeats with one seed differ by through chance alone, of the first few recipes."""
-    newest = {t.param_set: t.id for t in reversed(trials)}
+    newest = {(t.param_set, t.code_identity): t.id for t in reversed(trials)}
     if store is None:
         return 0.0
     latest = [store.get(i) for i in list(newest.values())[:_ALL_PAIRS]]

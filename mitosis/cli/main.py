@@ -131,7 +131,7 @@ def _to_hydra(words: list[str]) -> int:
     from mitosis.app import main as app
     from mitosis.cli.terminal import Terminal
 
-    return app.run(words, Terminal())
+    return app.run(words, Terminal(hints=True))
 
 
 def _refuse_mistyped(word: str) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from mitosis.cli import text
-from mitosis.cli.elsewhere import Elsewhere
 from mitosis.display import Naming, write
 from mitosis.errors import StoreRefused
 from mitosis.gate import Sweep, Verdict, open_store
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.progress import Progress, TaskID
 
+    from mitosis.cli.elsewhere import Elsewhere
+
 POLL_SECONDS = 1.0
 _MANY = 100  # jobs of a sweep, from which on it is told what they cost the driver
 
@@ -29,10 +30,12 @@ _MANY = 100  # jobs of a sweep, from which on it is told what they cost the driv
 class Terminal:
     """The driver's display: the experiment's output live, a closing line, and a sweep's progress.
 
-    With `quiet_stdout` everything goes to stderr: stdout is kept for one JSON document.
+    With `quiet_stdout` everything goes to stderr: stdout is kept for one JSON document. `hints`: a trial by
+    itself ends with the next useful command.
     """
 
-    def __init__(self, quiet_stdout: bool = False) -> None:
+    def __init__(self, quiet_stdout: bool = False, hints: bool = False) -> None:
+        self._hints = hints
         self._out: TextIO = sys.stderr if quiet_stdout else sys.stdout
         self._sweep: _Progress | None = None
         self._name: Naming = str
@@ -78,6 +81,12 @@ class Terminal:
         unfiled = text.unfiled(trial, self._name)
         if unfiled:
             self._complain(unfiled)
+        elif self._hints and self._sweep is None:
+            what = "open" if trial.status is Status.SUCCEEDED else "show"
+            write(
+                self._out if self._out.isatty() else sys.stderr,
+                f"next: mitosis {what} {self._name(trial.id)}\n",
+            )
 
     def sweep_started(self, verdict: Verdict, sweep: Sweep) -> None:
         """Begin the progress of a sweep."""
@@ -113,7 +122,11 @@ class _Progress:
         self._counts: dict[Status, int] = {}
         self._skipped = 0
         self._rests: dict[str, str] = {}  # of each stream, the line that is not finished
-        self._elsewhere = Elsewhere(sweep.id, verdict.began) if sweep.elsewhere else None
+        self._elsewhere: Elsewhere | None = None
+        if sweep.elsewhere:
+            from mitosis.cli.elsewhere import Elsewhere
+
+            self._elsewhere = Elsewhere(sweep.id, verdict.began)
         self._over = threading.Event()
         self._bar: tuple[Live, Progress, TaskID] | None = None
         if out.isatty() and os.environ.get("TERM") != "dumb":

@@ -64,7 +64,8 @@ def closing_line(trial: Trial, name: str) -> str:
     main = f"main={number(outcome.main)}  " if outcome.status is Status.SUCCEEDED else ""
     report = TrialFolder(trial.spec.folder).html
     where = f"  {_relative(report)}" if report.exists() else ""
-    line = f"{name} {outcome.status.value}  {main}{seconds(outcome.seconds)}{where}"
+    odd = "  expectation refuted" if outcome.expectation == "refuted" else ""
+    line = f"{name} {outcome.status.value}  {main}{seconds(outcome.seconds)}{odd}{where}"
     return "\n".join([*(f"taint {t.kind}: {safe(t.what)} ({safe(t.where)})" for t in outcome.taints), line])
 
 

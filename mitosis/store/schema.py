@@ -256,7 +256,6 @@ reads_index = Index(  # holds all that is asked: the table's rows are long
     "ix_details_reads",
     *(details.c.trial, details.c.declared, details.c.observed),
     sqlite_where=READS,
-    postgresql_where=READS,
 )
 
 claims = Table(  # which trial stands for a job of a sweep: an engine may run a job twice

@@ -19,5 +19,4 @@ def upgrade() -> None:
         "details",
         ["trial", "declared", "observed"],
         sqlite_where=READS,
-        postgresql_where=READS,
     )
