@@ -97,7 +97,7 @@ def _line(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
         raise Refused(
             f"{wanted.x} is not a number in every trial: no line runs along it", "use --kind points"
         )
-    x = alt.X("x:Q", title=wanted.x, scale=_scale([row["x"] for row in rows]))
+    x = alt.X("x:Q", title=wanted.x, scale=_scale([row["x"] for row in rows]), axis=_numbers())
     base = alt.Chart(_data(rows)).encode(x=x, **_colour(rows, wanted))
     band = base.mark_area(opacity=0.22).encode(y=alt.Y("low:Q", title=wanted.metric), y2="high:Q")
     line = base.mark_line(point=True).encode(
@@ -154,7 +154,7 @@ def _scatter(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
     rows = _each(compare.grouped(numbers, _grouping(wanted)), wanted)
     along = [row["x"] for row in rows]
     if wanted.x and all(_is_number(v) for v in along):
-        x: Any = alt.X("x:Q", title=wanted.x, scale=_scale(along))
+        x: Any = alt.X("x:Q", title=wanted.x, scale=_scale(along), axis=_numbers())
     else:
         order = list(dict.fromkeys(str(row["place"]) for row in rows))
         x = alt.X("place:N", title=_along(wanted), sort=order, axis=_axis(order))
@@ -312,6 +312,12 @@ def _scale(values: Sequence[float]) -> Any:
 
     wide = min(values) > 0 and max(values) / min(values) >= _LOG
     return alt.Scale(type="log") if wide else alt.Scale(zero=False)
+
+
+def _numbers() -> Any:
+    import altair as alt
+
+    return alt.Axis(labelSeparation=10)  # those of a logarithmic axis come close
 
 
 def _axis(labels: Sequence[str]) -> Any:

@@ -251,6 +251,33 @@ def test_a_name_that_no_trial_has_is_noted(filled: Path, capsys: pytest.CaptureF
     assert "no trial has metrics.los; did you mean metrics.loss?" in said and "kernel" not in said
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--columns", "id,params.modle.kernel"),
+        ("--sort", "params.modle.kernel"),
+        ("--group-by", "params.modle.kernel"),
+    ],
+)
+def test_a_column_that_no_trial_has_is_noted(
+    words: tuple[str, ...], filled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in an expression: it is mistyped."""
+    assert main(["ls", *words]) == 0
+    assert "no trial has params.modle.kernel; did you mean params.model.kernel?" in capsys.readouterr().err
+
+
+def test_a_label_of_thousands_of_letters_leaves_a_table_readable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JSON has it whole."""
+    url = str(tmp_path / "trials" / "mitosis.db")
+    with Store.open(url) as store:
+        put(store, replace(spec(0, tmp_path / "trials"), variant="x" * 5000), outcome(0))
+    assert max(map(len, told(capsys, "ls", "--all-projects", "--store", url).splitlines())) < 400
+    assert "x" * 5000 in told(capsys, "ls", "--all-projects", "--store", url, "--json")
+
+
 def test_only_parameters_that_differ_are_told(filled: Path) -> None:
     """Of the page's trials, in the order of the parameters."""
     assert frame.differing([t.summary for t in mitosis.trials()]) == ["params.dt", "params.n"]

@@ -30,7 +30,7 @@ def show(store: Store | None, query: Query, names: Sequence[str], given: dict[st
     keys = [where.parse_key(name) for name in names]
     found = store.groups(query, keys) if store is not None else []
     if store is not None:
-        select.warn(store, query)
+        select.warn(store, query, names)
     table = _frame(names, found)
     if given["as_json"] or given["as_csv"] or given["parquet"]:
         _export(table, given["as_json"], given["parquet"])

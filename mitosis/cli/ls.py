@@ -51,7 +51,7 @@ def command(url: str | None, columns: str | None, by: str | None, **given: Any) 
         more = query.limit is not None and len(found) > query.limit
         found = found[: query.limit]
         if store is not None:
-            select.warn(store, query)
+            select.warn(store, query, names or ())
         if chosen:
             _export(found, names, given)
             return 0
@@ -191,5 +191,5 @@ def _cell(trial: Summary, name: str, short: dict[str, dict[str, str]]) -> tables
     if name == "started_at":
         return text.local(value)
     if isinstance(value, str):
-        return text.safe(value).replace("\n", " ")
+        return text.brief(value)
     return " ".join(text.safe(tag) for tag in value) if name == "tags" else text.number(value)

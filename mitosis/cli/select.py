@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -110,13 +110,14 @@ def _limit(values: Mapping[str, Any]) -> int | None:
     return PAGE if values["limit"] is None else values["limit"] or None
 
 
-def warn(store: Store, question: Query) -> None:
-    """Say on stderr which parameters and metrics of the expression no trial has at all."""
+def warn(store: Store, question: Query, names: Sequence[str] = ()) -> None:
+    """Say on stderr which parameters and metrics of the expression, the order and `names` no trial has."""
     import difflib
 
-    if question.where is None:
-        return
-    for key in store.absent(question.where):
+    wanted = list(where.keys(question.where)) if question.where is not None else []
+    others = (*names, question.sort.removeprefix("-"))
+    wanted += [where.parse_key(name) for name in others if name.startswith(("params", "metrics"))]
+    for key in store.absent(wanted) if wanted else ():
         latest = frame.whole(store.find(replace(question, where=None, limit=_LATEST)))
         known = [name for name in latest.columns if name.startswith(f"{key.name}.")]
         near = difflib.get_close_matches(str(key), known, n=1)

@@ -54,12 +54,12 @@ class Terminal:
     def started(self, spec: TrialSpec, why: str) -> None:
         """Say which trial begins."""
         if self._sweep is None or why:
-            what = text.safe(f"{spec.experiment} {spec.variant} seed={spec.seed}")
+            what = f"{text.brief(f'{spec.experiment} {spec.variant}')} seed={spec.seed}"
             self._line(f"{self._name(spec.id)} {what}: running{f' ({text.safe(why)})' if why else ''}")
 
     def skipped(self, request: Request, trial: Trial) -> None:
         """Say which trial stands for the one that was asked for."""
-        what = f"{request.experiment} {request.label} seed={request.seed}"
+        what = f"{text.brief(f'{request.experiment} {request.label}')} seed={request.seed}"
         main = text.number(trial.outcome.main) if trial.outcome is not None else "-"
         self._line(f"{self._name(trial.id)} stands for {text.safe(what)}: main={main}")
 

@@ -15,10 +15,19 @@ from mitosis.trial import JSON, NOT_FILED, Status, Trial
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # these turn text round
 
 
+_LONGEST = 160  # characters of a cell
+
+
 def safe(value: str) -> str:
     """`value` on one line, without control characters: nothing recorded drives a terminal."""
     printable = value.encode("utf-8", "backslashreplace").decode()  # a file name need not be UTF-8
     return _CONTROL.sub("�", re.sub(r"[\t\r\n\u2028\u2029]+", " ", printable))
+
+
+def brief(value: str) -> str:
+    """As `safe`, and no longer than a table bears: a list of thousands may be a parameter."""
+    line = safe(value)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
 def safe_lines(value: str) -> list[str]:

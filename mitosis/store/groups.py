@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, case, func, not_, select
@@ -14,7 +14,7 @@ from mitosis.errors import SelectionRefused
 from mitosis.store import conditions, query, schema
 from mitosis.store.values import Group, Query
 from mitosis.trial import Status
-from mitosis.where import Key, Where, below, keys
+from mitosis.where import Key, below
 
 _T = schema.trials.c
 _LARGE, _SCALE = 1e280, 2.0**64  # a sum of 1e28 numbers below the one is a float; the other loses no digit
@@ -103,10 +103,10 @@ def _order(values: tuple[Any, ...]) -> list[tuple[bool, bool, Any]]:
     return ranks
 
 
-def absent(connection: Connection, expression: Where) -> list[Key]:
-    """The parameters and metrics in the expression that no trial of the store has."""
+def absent(connection: Connection, wanted: Iterable[Key]) -> list[Key]:
+    """The parameters and metrics among the keys that no trial of the store has."""
     missing = []
-    for key in dict.fromkeys(keys(expression)):
+    for key in dict.fromkeys(wanted):
         if key.name == "metrics":
             m = schema.metrics.c
             there = [select(m.trial).where(m.name == key.path[0])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import time
@@ -29,7 +29,7 @@ from mitosis.trial import (
     Variant,
     utc_now,
 )
-from mitosis.where import Key, Where
+from mitosis.where import Key
 
 __all__ = ["Query", "Store", "SweepRecord", "VariantUse", "display_url", "password_in"]
 
@@ -315,10 +315,10 @@ class Store(Afterwards):
         with self._transaction() as connection:
             return groups.groups(connection, question, by)
 
-    def absent(self, expression: Where) -> list[Key]:
-        """The parameters and metrics in the expression that no trial of the store has."""
+    def absent(self, wanted: Iterable[Key]) -> list[Key]:
+        """The parameters and metrics among the keys that no trial of the store has."""
         with self._transaction() as connection:
-            return groups.absent(connection, expression)
+            return groups.absent(connection, wanted)
 
     def named_sweep(self, name: str) -> SweepRecord | None:
         """The sweep whose id begins with `name`; None, or TrialNotFound where there is more than one."""
