@@ -402,6 +402,17 @@ def test_a_sweep_is_shown(filled: Path, capsys: pytest.CaptureFixture[str]) -> N
         mitosis.load("eeee")
 
 
+def test_a_sweep_is_a_table_of_its_trials(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With those that stand for its jobs, as `ls` has them."""
+    with Store.open(filled / "mitosis.db") as store:
+        other = next(line for line in store.find(Query()) if line.sweep != SWEEP)
+        store.stand_in(SWEEP, 5, other.id)
+    table = told(capsys, "show", SWEEP, "--csv")
+    assert table == told(capsys, "ls", "--sweep", SWEEP, "--sort", "job", "--csv") and other.id in table
+    assert other.id in {t["id"] for t in json.loads(told(capsys, "show", SWEEP, "--json"))["trials"]}
+    assert main(["show", "@1", "--csv"]) == 1
+
+
 # -- short names -------------------------------------------------------------------------------------
 
 

@@ -99,10 +99,13 @@ def said(noise: Noise) -> str:
     if not noise.repeats.std:
         first = f"{noise.repeats.n} repeats with the same seed gave the same {noise.metric}"
     else:
+        n = noise.repeats.n
         first = f"by chance alone two trials with the same seed differ by up to {text.number(noise.floor)}"
+        first += f" (95 %, from {n} repeats)"
     if noise.seeds is None or math.isclose(noise.chance, noise.floor):
         return first
-    return f"{first}; with different seeds by up to {text.number(noise.chance)}"
+    chance = text.number(noise.chance)
+    return f"{first}; with different seeds by up to {chance} (95 %, from {noise.seeds.n} seeds)"
 
 
 def _numbers(spread: Spread) -> list[str]:

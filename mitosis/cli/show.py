@@ -22,17 +22,13 @@ _WIDEST = 40  # columns of a name; longer ones push their own value alone
 @click.argument("trial")
 @click.option("--series", "logged", is_flag=True, help="What it logged while it ran, and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
-@tables.export_options("with --series, a line for each point")
+@tables.export_options("of a sweep a line for each trial; with --series one for each point")
 @locate.store_option
 def command(
     trial: str, logged: bool, as_json: bool, as_csv: bool, parquet: Path | None, url: str | None
 ) -> int:
     """Show everything about TRIAL: a unique prefix of its id, @1 for the latest, or a sweep's id."""
     tables.one_form(as_json, as_csv, parquet)
-    if (as_csv or parquet) and not logged:
-        raise SelectionRefused(
-            "one trial is no table, its series are one", "add --series; a table of trials: mitosis ls --csv"
-        )
     with locate.required(url, trial) as store:
         try:
             found = store.get(trial, locate.scope(url))
@@ -42,7 +38,10 @@ def command(
                 raise
             from mitosis.cli import sweep
 
-            return sweep.show(store, begun.id, as_json)
+            return sweep.show(store, begun.id, as_json, as_csv, parquet)
+        if (as_csv or parquet) and not logged:
+            todo = "add --series; a table of trials: mitosis ls --csv"
+            raise SelectionRefused("one trial is no table, its series are one", todo)
         said = store.attestations(found.id)
         if as_json:
             removed = bool(store.removed([found.id]))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mitosis import telling
-from mitosis.cli import answers, tables, text, watch
+from mitosis import frame, telling
+from mitosis.cli import answers, export, tables, text, watch
 from mitosis.trial import Status
 
 if TYPE_CHECKING:
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 _SHOWN = 20  # trials
 
 
-def show(store: Store, sweep: str, as_json: bool) -> int:
-    """Print the sweep with that id."""
+def show(store: Store, sweep: str, as_json: bool, as_csv: bool = False, parquet: Path | None = None) -> int:
+    """Print the sweep with that id; as CSV or Parquet its trials, and those that stand for jobs."""
     from mitosis.store import Query
 
     state = store.sweep_state(sweep, hosts=True)
     assert state is not None
-    found = store.find(Query(sweep=sweep, sort="job", limit=None if as_json else _SHOWN))
+    table = as_csv or parquet is not None
+    found = store.find(Query(sweep=sweep, sort="job", limit=None if as_json or table else _SHOWN))
+    if table:
+        export.write(frame.whole(found), parquet)
+        return 0
     if as_json:
         answers.emit({**document(state), "trials": [answers.line(trial) for trial in found]})
         return 0
@@ -31,7 +36,7 @@ def show(store: Store, sweep: str, as_json: bool) -> int:
     columns = ["job", "id", "variant", "seed", "status", "main", "took"]
     rows: list[list[tables.Cell]] = [
         [
-            text.number(trial.job),
+            text.number(trial.job if trial.sweep == sweep else None),  # else it stands for one
             short[trial.id],
             text.safe(trial.variant),
             str(trial.seed),
@@ -46,7 +51,7 @@ def show(store: Store, sweep: str, as_json: bool) -> int:
         if rows:
             print()
             tables.show(columns, rows, right=("job", "seed", "main", "took"))
-        more = sum(state.counts.values()) - len(rows)
+        more = sum(state.counts.values()) + state.stood_for - len(rows)
         if more > 0:
             print(f"{more} more: mitosis ls --sweep {name} --sort job --limit 0")
     tables.hint(*_next(state, name))

@@ -178,9 +178,9 @@ def _noise(found: Answer) -> str:
         if floor.hides(found.change):
             line += ": the change is within noise"
     if floor.chance is not None and floor.chance > (floor.floor or 0.0):
-        line += f"; with other seeds by up to {text.number(floor.chance)}"
+        line += f"; with other seeds by up to {text.number(floor.chance)} (95 %)"
         if abs(found.change) <= floor.chance:
-            line += ": another seed alone makes such a change"
+            line += ": another seed alone can make such a change"
     return "; ".join((line, *map(text.safe, floor.silent)))
 
 
