@@ -91,6 +91,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Project:
         (("-m", "params=two,bad"), "conf/params/bad.yaml, line 2 is no YAML"),
         (("params=latin",), "conf/params/latin.yaml is no text in UTF-8"),
         (("-m", "params=latin,two"), "conf/params/latin.yaml is no text in UTF-8"),
+        (("-m", "params=two", "seed=range(0,0)"), "the sweep has no job"),
     ],
 )
 def test_a_sweep_is_refused_as_a_whole(changed: Project, words: tuple[str, ...], said: str) -> None:

@@ -51,6 +51,19 @@ def test_methods_and_callables_are_experiments() -> None:
         assert contract.by_keyword(run, {"dt": 0.1}) is False
 
 
+def test_a_method_without_its_object_is_refused() -> None:
+    """With the way out; a function whose argument is called so is none."""
+
+    class Model:
+        def fit(self, seed: int) -> None: ...
+
+    def run(self: int) -> None: ...
+
+    with pytest.raises(ContractError, match=r"Model\.fit needs an object of its class: make it a static"):
+        contract.by_keyword(Model.fit, {})
+    assert contract.by_keyword(run, {}) is False
+
+
 @pytest.mark.parametrize(
     ("params", "words"),
     [

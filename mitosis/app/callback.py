@@ -101,6 +101,9 @@ class Gate(Callback):
                     settings.resume or new_id(), driver.command, sweeping.size(config), resumed,
                     elsewhere=launchers.elsewhere(config),
                 )  # fmt: skip
+                if sweep.size == 0:
+                    what = "the sweep has no job: one of the values that it runs over is empty"
+                    raise ConfigurationRefused(what, "give it values: 'seed=range(0,5)'")
                 launchers.check(config)
                 optimize.check(config, resumed)
             verdict = gate.check(driver.repository, settings, sweep)

@@ -21,6 +21,11 @@ def command(trial: str, path: bool, as_json: bool, url: str | None) -> int:
         name = store.short(found.id)
     report = TrialFolder(found.spec.folder).html
     if not report.exists():
+        if not report.parent.is_dir():
+            raise TrialNotFound(
+                f"the folder of trial {name} is gone: {report.parent}",
+                f"what else is gone: mitosis check; have it again: mitosis reproduce {name}",
+            )
         raise TrialNotFound(
             f"trial {name} has no report yet (status: {found.status.value}): {report}",
             f"see what there is: mitosis show {name}",

@@ -133,6 +133,9 @@ class _Progress:
             self._bar = _bar(sweep.size, out, self._unfinished)
         size = f"{sweep.size} trials" if sweep.size is not None else "trials"
         self.write(f"sweep {sweep.id}: {size}\n")
+        if sweep.resumed:  # how it stood before is no news
+            with contextlib.suppress(StoreRefused), open_store(verdict.store) as store:
+                self._counts, self._skipped = store.jobs(sweep.id)
         self._thread = threading.Thread(target=self._watch, name="mitosis-progress", daemon=True)
         self._thread.start()
 

@@ -148,7 +148,7 @@ def _row(found: Answer, cause: str, name: str, share: float | None) -> list[str]
     if share is None:
         return [text.safe(name), "?", "?", "cannot be told"]
     remark = "within noise" if found.within_noise(cause) else ""
-    return [text.safe(name), f"{100 * share + 0.0:.1f} %", f"{share * found.change:+.6g}", remark]
+    return [text.safe(name), f"{100 * share + 0.0:.1f} %", f"{share * found.change + 0.0:+.6g}", remark]
 
 
 def _manner(found: Answer) -> Iterator[str]:

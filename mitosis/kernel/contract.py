@@ -35,6 +35,10 @@ def by_keyword(run: Callable[..., Any], params: Mapping[str, Any]) -> bool:
     """
     if not callable(run):
         raise ContractError(f"{run!r} is not callable: `function` must name a function, method or callable")
+    name = getattr(run, "__qualname__", "")
+    owner = name.rpartition(".")[0]
+    if inspect.isfunction(run) and owner and not owner.endswith("<locals>") and _first(run) == "self":
+        raise ContractError(f"{name} needs an object of its class: make it a static or a class method.")
     try:
         signature = inspect.signature(run)
     except (TypeError, ValueError):  # some callables written in C show none
@@ -52,6 +56,11 @@ def by_keyword(run: Callable[..., Any], params: Mapping[str, Any]) -> bool:
         keyword = not positional
     _check(run, signature, params, keyword)
     return keyword
+
+
+def _first(run: Callable[..., Any]) -> str:
+    """The name of the first argument."""
+    return next(iter(inspect.signature(run).parameters), "")
 
 
 def _check(
