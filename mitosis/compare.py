@@ -16,7 +16,6 @@ from mitosis.groups import EVERYTHING, check_names, number, order, value_of, wri
 from mitosis.trial import JSON, Summary
 
 CONFIDENCE = 0.95
-INTERVAL = "Student's t"
 PAIRED = "paired t-test"
 WELCH = "Welch's t-test"
 

@@ -255,6 +255,19 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:
     assert done.returncode == 0 and done.stderr == ""
 
 
+@pytest.mark.parametrize("words", [("ls",), ("show", "@1"), ("ls", "--json")])
+def test_a_reader_that_has_left_is_no_refusal(used: Project, words: tuple[str, ...]) -> None:
+    """Under `set -o pipefail` the exit code counts."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "mitosis", *words]
+    done = subprocess.run(
+        command, cwd=used.path, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
 def test_a_fault_of_ours_says_so(tmp_path: Path) -> None:
     """What nobody foresaw, here a library that cannot be imported, shows where it is and exits 3."""
     (tmp_path / "broken").mkdir()

@@ -306,3 +306,13 @@ def test_json_that_is_not_whole(root: Path) -> None:
     folder.figures.mkdir()
     with pytest.raises(IsADirectoryError):
         folder.read_json(folder.figures)
+
+
+def test_kernel_and_launcher_mean_the_same_files() -> None:
+    """The guard imports nothing of the launcher's, so that each has the names."""
+    from mitosis import folder
+    from mitosis.kernel import guard
+
+    trial = TrialFolder("x")
+    assert (guard.RETURNED, guard.RESERVE) == (folder.RETURNED, trial.reserve.name)
+    assert (guard.OUTCOME, guard.RESULT) == (trial.outcome.name, trial.result.name)

@@ -154,7 +154,11 @@ def _command(name: str, words: list[str]) -> int:
     command: click.Command = importlib.import_module(f"mitosis.cli.{name}").command
     try:
         words = ["--help" if word == "-h" else word for word in words]
-        code = command.main(words, prog_name=f"mitosis {name}", standalone_mode=False)
+        # not by click's own `main`, which takes a reader that left for an error
+        with command.make_context(f"mitosis {name}", words) as context:
+            code = command.invoke(context)
+    except click.exceptions.Exit as ended:  # of `--help`
+        return ended.exit_code
     except click.ClickException as error:
         raise Refused(error.format_message(), f"see `mitosis {name} --help`") from error
     except click.Abort as error:

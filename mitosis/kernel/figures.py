@@ -12,7 +12,6 @@ from typing import Any
 
 from mitosis.kernel import notes
 
-DATA = ".data"  # in the trial's folder: what is plotted, until the figure's file has its name
 COLUMNS = ("kind", "label", "index", "x", "y", "z", "value")
 MOST_ROWS = 1_000_000  # of one axes
 _SILENT = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # backends that write files alone
