@@ -27,6 +27,7 @@ _PAGE = """<head>
 _INK = "#4c78a8"  # where nothing is told apart by its colour
 _DOTS = 400  # at most, beside intervals that are of all trials
 _BESIDE = 11  # pixels from an interval to the dots of its trials, which it would hide
+_HUES = 10  # of Vega's own scheme
 _LOG = 50  # an axis whose largest number is so many times its smallest is logarithmic
 
 
@@ -209,7 +210,12 @@ def of_series(name: str, found: Sequence[tuple[Summary, Series]], by: Sequence[s
     drawn = chart.encode(
         x=alt.X("x:Q", title="step", scale=alt.Scale(zero=False, nice=False)),
         y=alt.Y("value:Q", title=name, scale=alt.Scale(zero=False)),
-        color=alt.Color("group:N", title=", ".join(by) or "trial", legend=alt.Legend(labelLimit=400)),
+        color=alt.Color(
+            "group:N",
+            title=", ".join(by) or "trial",
+            legend=alt.Legend(labelLimit=400),
+            **_hues(len(set(labels.values()))),
+        ),
         detail="trial:N",
         tooltip=["group:N", "x:Q", "value:Q"],
     )
@@ -334,7 +340,15 @@ def _colour(rows: Sequence[Mapping[str, JSON]], wanted: Wanted) -> dict[str, Any
         return {}
     order = list(dict.fromkeys(str(row["group"]) for row in rows))
     legend = alt.Legend(labelLimit=400)
-    return {"color": alt.Color("group:N", title=", ".join(wanted.by), sort=order, legend=legend)}
+    title = ", ".join(wanted.by)
+    return {"color": alt.Color("group:N", title=title, sort=order, legend=legend, **_hues(len(order)))}
+
+
+def _hues(groups: int) -> dict[str, Any]:
+    """Twice as many where the ten would come again."""
+    import altair as alt
+
+    return {"scale": alt.Scale(scheme="tableau20")} if groups > _HUES else {}
 
 
 def _tips(wanted: Wanted) -> list[str]:

@@ -314,5 +314,5 @@ def test_kernel_and_launcher_mean_the_same_files() -> None:
     from mitosis.kernel import guard
 
     trial = TrialFolder("x")
-    assert (guard.RETURNED, guard.RESERVE) == (folder.RETURNED, trial.reserve.name)
-    assert (guard.OUTCOME, guard.RESULT) == (trial.outcome.name, trial.result.name)
+    assert (folder.RETURNED, trial.reserve.name) == (guard.RETURNED, guard.RESERVE)
+    assert (trial.outcome.name, trial.result.name) == (guard.OUTCOME, guard.RESULT)
