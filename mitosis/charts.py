@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mitosis import compare, groups, identity
+from mitosis import compare, groups, identity, looks
 from mitosis.errors import Refused
 from mitosis.series import Series, thinned
 from mitosis.trial import JSON, Summary
@@ -17,18 +15,10 @@ if TYPE_CHECKING:
     import altair
 
 KINDS = ("line", "points", "bars", "scatter", "heat")
-FORMATS = ("png", "svg", "pdf", "html")
 _LINE_POINTS = 2000  # of one logged series
-_SPEC = re.compile(r"^ *const spec = .*$", re.MULTILINE)
-_SIZE = {"width": 520, "height": 320}
-_PAGE = """<head>
-  <meta name="viewport" content="width=device-width, initial-scale=1">
-  <style>body { margin: 0 auto; max-width: 50rem }</style>"""  # as wide as a phone, and readable on a desk
 _INK = "#4c78a8"  # where nothing is told apart by its colour
 _DOTS = 400  # at most, beside intervals that are of all trials
 _BESIDE = 11  # pixels from an interval to the dots of its trials, which it would hide
-_HUES = 10  # of Vega's own scheme
-_LOG = 50  # an axis whose largest number is so many times its smallest is logarithmic
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +49,7 @@ def of_metric(experiment: str, trials: Sequence[Summary], wanted: Wanted) -> alt
     what = "each trial" if kind == "scatter" else "mean" if kind == "heat" else "mean and 95 % interval"
     few = _thinning(len(numbers)) if kind == "points" else 1
     dots = f", one of every {few} as a dot" if few > 1 else ""
-    return _finished(draw(numbers, wanted), title, f"{what}, {len(numbers)} trials{dots}")
+    return looks.finished(draw(numbers, wanted), title, f"{what}, {len(numbers)} trials{dots}")
 
 
 def chosen_kind(trials: Sequence[Summary], wanted: Wanted) -> str:
@@ -98,7 +88,7 @@ def _line(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
         raise Refused(
             f"{wanted.x} is not a number in every trial: no line runs along it", "use --kind points"
         )
-    x = alt.X("x:Q", title=wanted.x, scale=_scale([row["x"] for row in rows]), axis=_numbers())
+    x = alt.X("x:Q", title=wanted.x, scale=looks.scale([row["x"] for row in rows]), axis=looks.numbers())
     base = alt.Chart(_data(rows)).encode(x=x, **_colour(rows, wanted))
     band = base.mark_area(opacity=0.22).encode(y=alt.Y("low:Q", title=wanted.metric), y2="high:Q")
     line = base.mark_line(point=True).encode(
@@ -114,7 +104,7 @@ def _points(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
     found = compare.grouped(numbers, _grouping(wanted))
     rows = _statistics(found, wanted)
     order = list(dict.fromkeys(str(row["place"]) for row in rows))
-    x = alt.X("place:N", title=_along(wanted), sort=order, axis=_axis(order))
+    x = alt.X("place:N", title=_along(wanted), sort=order, axis=looks.axis(order))
     y = alt.Y("mean:Q", title=wanted.metric, scale=alt.Scale(zero=False))
     split = {"xOffset": alt.XOffset("group:N")} if wanted.x and wanted.by else {}
     colour = _colour(rows, wanted)
@@ -141,7 +131,7 @@ def _bars(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
     rows = _statistics(compare.grouped(numbers, _grouping(wanted)), wanted)
     order = list(dict.fromkeys(str(row["place"]) for row in rows))
     split = {"xOffset": alt.XOffset("group:N")} if wanted.x and wanted.by else {}
-    x = alt.X("place:N", title=_along(wanted), sort=order, axis=_axis(order))
+    x = alt.X("place:N", title=_along(wanted), sort=order, axis=looks.axis(order))
     base = alt.Chart(_data(rows)).encode(x=x, **split)
     bars = base.mark_bar().encode(
         y=alt.Y("mean:Q", title=wanted.metric), tooltip=_tips(wanted), **_colour(rows, wanted)
@@ -155,10 +145,10 @@ def _scatter(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
     rows = _each(compare.grouped(numbers, _grouping(wanted)), wanted)
     along = [row["x"] for row in rows]
     if wanted.x and all(_is_number(v) for v in along):
-        x: Any = alt.X("x:Q", title=wanted.x, scale=_scale(along), axis=_numbers())
+        x: Any = alt.X("x:Q", title=wanted.x, scale=looks.scale(along), axis=looks.numbers())
     else:
         order = list(dict.fromkeys(str(row["place"]) for row in rows))
-        x = alt.X("place:N", title=_along(wanted), sort=order, axis=_axis(order))
+        x = alt.X("place:N", title=_along(wanted), sort=order, axis=looks.axis(order))
     y = alt.Y("value:Q", title=wanted.metric, scale=alt.Scale(zero=False))
     chart = alt.Chart(_data(rows)).mark_circle(size=60, opacity=0.7)
     return chart.encode(x=x, y=y, tooltip=["trial:N", "group:N", "value:Q"], **_colour(rows, wanted))
@@ -176,7 +166,7 @@ def _heat(numbers: Sequence[tuple[Summary, float]], wanted: Wanted) -> Any:
     across = [_shown(v) for v in sorted({k[0] for k in keys}, key=groups.order)]
     up = [_shown(v) for v in sorted({k[1] for k in keys}, key=groups.order, reverse=True)]
     base = alt.Chart(_data(rows)).encode(
-        x=alt.X("x:N", title=wanted.x, sort=across, axis=_axis(across)),
+        x=alt.X("x:N", title=wanted.x, sort=across, axis=looks.axis(across)),
         y=alt.Y("y:N", title=wanted.y, sort=up),
     )
     low, high = min(r["mean"] for r in rows), max(r["mean"] for r in rows)
@@ -214,12 +204,12 @@ def of_series(name: str, found: Sequence[tuple[Summary, Series]], by: Sequence[s
             "group:N",
             title=", ".join(by) or "trial",
             legend=alt.Legend(labelLimit=400),
-            **_hues(len(set(labels.values()))),
+            **looks.hues(len(set(labels.values()))),
         ),
         detail="trial:N",
         tooltip=["group:N", "x:Q", "value:Q"],
     )
-    return _finished(drawn, f"{found[0][0].experiment}: {name}", f"{len(found)} trials")
+    return looks.finished(drawn, f"{found[0][0].experiment}: {name}", f"{len(found)} trials")
 
 
 # --- rows ---------------------------------------------------------------------------------------------
@@ -313,25 +303,6 @@ def _along(wanted: Wanted) -> str | None:
 # --- looks ----------------------------------------------------------------------------------------------
 
 
-def _scale(values: Sequence[float]) -> Any:
-    import altair as alt
-
-    wide = min(values) > 0 and max(values) / min(values) >= _LOG
-    return alt.Scale(type="log") if wide else alt.Scale(zero=False)
-
-
-def _numbers() -> Any:
-    import altair as alt
-
-    return alt.Axis(labelSeparation=10)  # those of a logarithmic axis come close
-
-
-def _axis(labels: Sequence[str]) -> Any:
-    import altair as alt
-
-    return alt.Axis(labelAngle=0 if sum(map(len, labels)) < 70 else -30, labelLimit=260)
-
-
 def _colour(rows: Sequence[Mapping[str, JSON]], wanted: Wanted) -> dict[str, Any]:
     """A colour for each group, where there are several and the axis does not tell them apart."""
     import altair as alt
@@ -341,50 +312,9 @@ def _colour(rows: Sequence[Mapping[str, JSON]], wanted: Wanted) -> dict[str, Any
     order = list(dict.fromkeys(str(row["group"]) for row in rows))
     legend = alt.Legend(labelLimit=400)
     title = ", ".join(wanted.by)
-    return {"color": alt.Color("group:N", title=title, sort=order, legend=legend, **_hues(len(order)))}
-
-
-def _hues(groups: int) -> dict[str, Any]:
-    """Twice as many where the ten would come again."""
-    import altair as alt
-
-    return {"scale": alt.Scale(scheme="tableau20")} if groups > _HUES else {}
+    return {"color": alt.Color("group:N", title=title, sort=order, legend=legend, **looks.hues(len(order)))}
 
 
 def _tips(wanted: Wanted) -> list[str]:
     where = ["place:N"] if wanted.x or wanted.by else []
     return [*where, *(["group:N"] if wanted.x and wanted.by else []), "mean:Q", "low:Q", "high:Q", "n:Q"]
-
-
-def _finished(chart: Any, title: str, subtitle: str) -> Any:
-    heading = {"text": title, "subtitle": subtitle, "anchor": "start", "subtitleColor": "#59626e"}
-    drawn = chart.properties(title=heading, background="white", padding=12, **_SIZE)
-    return drawn.configure_view(stroke=None).configure_axis(gridColor="#e8eaee")
-
-
-def rendered(chart: altair.TopLevelMixin, kind: str) -> bytes:
-    """The chart as a file of that format: png, svg, pdf, or html that holds all it needs."""
-    if kind in ("png", "pdf"):
-        made = io.BytesIO()
-        chart.save(made, format=kind, **({"scale_factor": 2} if kind == "png" else {}))
-        return made.getvalue()
-    text = io.StringIO()
-    if kind == "html":
-        wide: Any = chart.properties(width="container")
-        wide.configure_legend(orient="bottom").save(text, format=kind, inline=True)
-    else:
-        chart.save(text, format=kind)
-    page = text.getvalue().replace("<head>", _PAGE, 1)
-    return _SPEC.sub(_escaped, page).encode("utf-8", "replace")
-
-
-def _escaped(line: re.Match[str]) -> str:
-    """The line of a page that holds the chart as JSON: no text of the user's ends the script around it."""
-    return line[0].replace("<", "\\u003c")
-
-
-def available() -> bool:
-    """Whether the packages that draw are installed."""
-    from importlib.util import find_spec
-
-    return find_spec("altair") is not None and find_spec("vl_convert") is not None

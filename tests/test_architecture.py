@@ -67,7 +67,8 @@ ROOMS = {
     "stamp": Room(ours=VALUES, inner=words("pypdf")),
     "floats": Room(),
     "series": Room(ours=VALUES | words("floats folder")),
-    "charts": Room(ours=VALUES | words("identity groups compare series"), inner=words("altair vl_convert")),
+    "charts": Room(ours=VALUES | words("identity groups compare series looks"), inner=words("altair")),
+    "looks": Room(inner=words("altair vl_convert")),
     "compare": Room(ours=VALUES | words("floats identity groups"), inner=words("numpy scipy")),
     "differences": Room(
         ours=VALUES | words("floats identity")
@@ -146,7 +147,7 @@ ROOMS = {
     "cli": Room(
         ours=CORE
         | LAUNCHER
-        | words("again capture store compare differences groups stamp series charts")
+        | words("again capture store compare differences groups stamp series charts looks")
         | words("expect where telling frame finding labels"),
         doors=words("click rich"),
         inner=words("pyarrow"),

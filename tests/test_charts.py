@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mitosis import charts, compare, series, stamp
+from mitosis import charts, compare, looks, series, stamp
 from mitosis.cli import plot
 from mitosis.errors import Refused
 from mitosis.store import Store
@@ -111,13 +111,13 @@ def test_what_cannot_be_drawn_is_refused(wanted: charts.Wanted) -> None:
         charts.of_metric("digits", swept(), wanted)
 
 
-@pytest.mark.parametrize("kind", charts.FORMATS)
+@pytest.mark.parametrize("kind", looks.FORMATS)
 def test_every_format_is_whole_and_takes_the_marks(kind: str) -> None:
     """The file is of its format, carries the mark of each trial, and loads nothing."""
     trials = [dataclasses.replace(t, param_set="d" * 64) for t in swept()]
     marks = [stamp.origin(t) for t in trials]
     chart = charts.of_metric("digits", trials, charts.Wanted(x="params.dt", by=("model",)))
-    content = stamp.stamped(charts.rendered(chart, kind), marks)
+    content = stamp.stamped(looks.rendered(chart, kind), marks)
     begins = {"png": b"\x89PNG", "svg": b"<svg", "pdf": b"%PDF", "html": b"<!DOCTYPE html>"}
     assert content.startswith(begins[kind]) and stamp.origins(content) == tuple(marks)
     if kind == "html":

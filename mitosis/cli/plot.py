@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mitosis import charts, series, stamp
+from mitosis import charts, looks, series, stamp
 from mitosis.cli import answers, locate, sample, tables, text
 from mitosis.errors import Refused
 from mitosis.folder import TrialFolder, write_atomic
@@ -54,7 +54,7 @@ def command(
     else, a scatter along a measured number, a heat map for --x with --y.
     """
     kind_of_file = _format(output)
-    if not charts.available():
+    if not looks.available():
         raise Refused("drawing needs altair and vl-convert", "install them: pip install 'mitosis[plot]'")
     names = sample.names(by)
     if logged is not None:
@@ -83,7 +83,7 @@ def command(
             "-".join(filter(None, (metric, x, y, *names))),
         )
         print(sample.told(sample.left_out(picked.selection), len(trials), trials[0]), file=sys.stderr)
-    content = stamp.stamped(charts.rendered(chart, kind_of_file), [stamp.origin(t) for t in trials])
+    content = stamp.stamped(looks.rendered(chart, kind_of_file), [stamp.origin(t) for t in trials])
     file = output or _place(url, f"{trials[0].experiment}-{name}")
     _write(file, content)
     print(file)
@@ -97,9 +97,9 @@ def command(
 
 def _format(output: Path | None) -> str:
     kind = output.suffix[1:].lower() if output is not None else "png"
-    if kind not in charts.FORMATS:
+    if kind not in looks.FORMATS:
         raise Refused(
-            f"{output} names no format that can be drawn", f"end it in .{', .'.join(charts.FORMATS)}"
+            f"{output} names no format that can be drawn", f"end it in .{', .'.join(looks.FORMATS)}"
         )
     return kind
 

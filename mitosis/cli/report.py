@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mitosis import charts, stamp
+from mitosis import charts, looks, stamp
 from mitosis.cli import answers, chosen, locate, tables, text
 from mitosis.errors import MitosisError, Refused
 from mitosis.folder import write_atomic
@@ -77,10 +77,10 @@ def _picture(lines: list[Summary]) -> bytes | None:
     """main by group as SVG, where what draws is installed and there is something to compare."""
     done = [t for t in lines if t.status is Status.SUCCEEDED and not t.taints]
     several = len({t.experiment for t in done}) > 1
-    if not charts.available() or several or len({t.variant for t in done}) < 2:
+    if not looks.available() or several or len({t.variant for t in done}) < 2:
         return None
     try:
         chart = charts.of_metric(done[0].experiment, done, charts.Wanted(by=(EVERYTHING,)))
     except Refused:  # main is no number
         return None
-    return charts.rendered(chart, "svg")
+    return looks.rendered(chart, "svg")
