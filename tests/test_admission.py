@@ -77,6 +77,8 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     assert project.run("experiment=toy", "params=one").returncode == 0
     project.write("conf/params/one.yaml", "x: 3.0\n")
     project.write("conf/params/bad.yaml", "x: [1\n")
+    project.write("conf/experiment/misspelt.yaml", "modul: toy\n")
+    project.write("conf/experiment/unlisted.yaml", "module: toy\ninputs: data.csv\n")
     (project.path / "conf/params/latin.yaml").write_bytes(b"x: \xff\n")
     project.commit("changed")
     return project
@@ -92,11 +94,15 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Project:
         (("params=latin",), "conf/params/latin.yaml is no text in UTF-8"),
         (("-m", "params=latin,two"), "conf/params/latin.yaml is no text in UTF-8"),
         (("-m", "params=two", "seed=range(0,0)"), "the sweep has no job"),
+        (("experiment=misspelt", "params=two"), "did you mean module?"),
+        (("experiment=unlisted", "params=two"), "conf/experiment/unlisted.yaml: inputs is a list"),
+        (("params=two", "seed=1,2"), "run a sweep over it: mitosis -m"),
     ],
 )
 def test_a_sweep_is_refused_as_a_whole(changed: Project, words: tuple[str, ...], said: str) -> None:
     """What is wrong with one of its jobs is said once, of the file to edit, and no sweep was begun."""
-    done = changed.run(*words, "experiment=toy")
+    named = any(word.startswith("experiment=") for word in words)
+    done = changed.run(*words, *([] if named else ["experiment=toy"]))
     assert done.returncode == 1 and "not begun" not in done.stdout
     assert said in done.stderr and "checkouts" not in done.stderr
     assert len(done.stderr.splitlines()) == 2

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import yaml
 
 from mitosis.app import inner
+from mitosis.app.config import Experiment
 from mitosis.errors import ConfigurationRefused
 from mitosis.settings import Settings
 
@@ -114,7 +115,26 @@ def _refusal(error: Exception, conf: Path | None, own: Callable[[Path], Path]) -
     what, todo = _parts(str(error))
     if isinstance(error.__cause__, OmegaConfBaseException):
         what = f"{what.rstrip('.')}: {_parts(str(error.__cause__))[0]}"
+    written = re.search(r"full_key: experiment\.(\w+)", f"{what} {todo}")
+    if written is not None and conf is not None:
+        return _of_experiment(written[1], f"{what} {todo}", what)
+    if what.startswith("Ambiguous value for argument"):
+        todo = "run a sweep over it: mitosis -m ...; a list is written in brackets, KEY=[1,2]"
     return ConfigurationRefused(what, _known(what) or todo or _way(what, conf) or _MORE)
+
+
+def _of_experiment(key: str, whole: str, what: str) -> ConfigurationRefused:
+    """What is wrong with a key of `experiment`: it is misspelt, or no list."""
+    file = re.search(r"In '([^']+)'", what)
+    where = f"conf/{file[1]}.yaml" if file is not None else "the configuration"
+    if "is not a ListConfig" in whole:
+        return ConfigurationRefused(f"{where}: {key} is a list", f"write it as one: {key}: [...]")
+    names = [field.name for field in fields(Experiment)]
+    if key in names:
+        return ConfigurationRefused(f"{where}: {whole.partition(', full_key')[0]}", _MORE)
+    near = difflib.get_close_matches(key, names, n=1)
+    todo = f"did you mean {near[0]}?" if near else f"an experiment has: {', '.join(names)}"
+    return ConfigurationRefused(f"{where}: an experiment has no key {key!r}", todo)
 
 
 def _broken(
