@@ -270,6 +270,15 @@ def test_a_time_limit_kills_what_does_not_listen(ends: Project, tmp_path: Path) 
     verify(running, "timed_out", "time limit of 1 s")
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """What is started here hears every signal, also where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_interrupts_once(ends: Project, tmp_path: Path, number: int) -> None:
     """Ctrl-C, a scheduler's SIGTERM and a closed terminal save what there is; exit 130."""
