@@ -140,7 +140,7 @@ def test_a_bar_of_the_experiment_stays_one_live_line(project: Project, tmp_path:
         end = seen.rest()
         assert seen.process.returncode == 0
         assert [("100%" in line, "4/4" in line) for line in end if "steps" in line] == [(True, True)]
-        assert "succeeded" in end[-1]
+        assert "succeeded" in end[-2] and "next: mitosis open" in end[-1]
 
 
 def test_a_sweep_shows_its_bar_and_those_of_the_experiments(project: Project, tmp_path: Path) -> None:
