@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ class Elsewhere:
         """`began`: a sweep that goes on had other trials before."""
         self._sweep = sweep
         self._began = datetime.fromisoformat(began) if began else None
+        self._last: tuple[dict[Status, int], int] = ({}, 0)  # nothing is new while the counts are the same
         self._failed: set[str] = set()
         self._begun: set[str] = set()
         self._stood_for: set[int] = set()
@@ -33,12 +34,16 @@ class Elsewhere:
 
         `counts` are those of the sweep's own trials, `skipped` is the number of jobs that are stood for.
         """
-        if skipped > len(self._stood_for):
+        stands = (dict(counts), skipped)
+        if stands == self._last:
+            return
+        self._last = stands
+        if skipped:
             yield from self._standing(store)
-        if self._reasons and sum(counts.values()) > len(self._begun):
-            yield from self._running(store, store.short)
-        if sum(counts.get(status, 0) for status in _BAD) > len(self._failed):
-            yield from self._failing(store, store.short)
+        if self._reasons:
+            yield from self._running(store)
+        if any(counts.get(status) for status in _BAD):
+            yield from self._failing(store)
 
     def _standing(self, store: Store) -> Iterator[str]:
         new = sorted(set(store.stood_for(self._sweep)) - self._stood_for)
@@ -50,22 +55,25 @@ class Elsewhere:
                 what = text.safe(f"{trial.experiment} {trial.variant} seed={trial.seed}")
                 yield f"{store.short(trial.id)} stands for {what}: main={text.number(trial.main)}"
 
-    def _running(self, store: Store, name: Callable[[str], str]) -> Iterator[str]:
+    def _running(self, store: Store) -> Iterator[str]:
         from mitosis.store import Query
 
         for line in reversed(store.find(Query(sweep=self._sweep, since=self._began, limit=_MOST))):
             if line.id in self._begun or line.sweep != self._sweep:
                 continue
             self._begun.add(line.id)
-            spec = store.get(line.id).spec
+            trial = store.get(line.id)
+            spec = trial.spec
             why = next((note.what for note in spec.notes if note.kind == RAN), "")
+            if trial.refused:  # before it was asked whether another one stands for it
+                continue
             if not why:
                 self._reasons = False  # the sweep was begun without mitosis.rerun=missing
                 return
             what = text.safe(f"{spec.experiment} {spec.variant} seed={spec.seed}: running ({why})")
-            yield f"{name(line.id)} {what}"
+            yield f"{store.short(line.id)} {what}"
 
-    def _failing(self, store: Store, name: Callable[[str], str]) -> Iterator[str]:
+    def _failing(self, store: Store) -> Iterator[str]:
         from mitosis.store import Query
 
         for line in reversed(
@@ -76,4 +84,4 @@ class Elsewhere:
             self._failed.add(line.id)
             trial = store.get(line.id)
             yield text.failure(trial)
-            yield text.closing_line(trial, name(line.id))
+            yield text.closing_line(trial, store.short(line.id))
