@@ -79,13 +79,14 @@ def _moved(place: object, before: str, main: Path) -> str:
 
 def url_of(given: str | None) -> str | None:
     """The store's URL: `given`, else MITOSIS_STORE, else where the last run left it, else trials/."""
+    from mitosis.store.address import located
+
     if given:
-        return given if "://" in given else f"sqlite:///{Path(given).absolute()}"
+        return located(given, Path.cwd())
     top = repository()
     chosen = os.environ.get("MITOSIS_STORE")
     if chosen:  # one file from every directory of a repository, as a launch has it
-        path = os.path.abspath(_main(top) / chosen)  # noqa: PTH100 - no symlinks resolved
-        return chosen if "://" in chosen else f"sqlite:///{path}"
+        return located(chosen, _main(top))
     if top is None:
         return None
     left = _left(top)

@@ -103,6 +103,7 @@ def check(repository: Path, settings: Settings, sweep: Sweep | None = None) -> V
         state,
         str(root),
         url,
+        # a digest of all files takes 10 ms, and a process agrees with itself
         environment.own_code() if sweep is not None and sweep.elsewhere else mitosis.__version__,
         sweep.id if sweep else None,
         (*notes, *(r for r in remarks if r)),
@@ -252,6 +253,7 @@ def _store(repository: Path, root: Path, settings: Settings) -> str:
     which inherit the environment.
     """
     from mitosis.store import password_in
+    from mitosis.store.address import located
 
     if settings.store is not None and password_in(settings.store):
         raise ConfigurationRefused(
@@ -259,18 +261,18 @@ def _store(repository: Path, root: Path, settings: Settings) -> str:
             "leave it out and give it by MITOSIS_STORE, ~/.pgpass or a service file",
         )
     given = settings.store or os.environ.get("MITOSIS_STORE") or str(root / "mitosis.db")
-    path = given.removeprefix("sqlite:///")
-    if "://" in path:
-        return _without_password(given)
     main = code.main_tree(repository)
-    file = Path(os.path.abspath(main / path))  # noqa: PTH100 - no symlinks resolved
+    url = located(given, main)
+    if not url.startswith("sqlite:///"):
+        return _without_password(url)
+    file = Path(url.removeprefix("sqlite:///"))
     inside = any(file.is_relative_to(top) for top in (main, repository))
     if inside and not file.is_relative_to(root):
         raise ConfigurationRefused(
             f"the store {file} would lie in the repository, where git sees it",
             f"put it below the root ({root}) or outside of the repository",
         )
-    return f"sqlite:///{file}"
+    return url
 
 
 def _without_password(url: str) -> str:

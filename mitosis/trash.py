@@ -161,7 +161,7 @@ def _root(trial: Trial) -> Path:
     )
     if len(folder.parts) <= depth + 1 or folder.is_symlink():
         raise refusal
-    root = folder.parents[depth]
+    root = TrialFolder(folder).root(trial.spec.experiment)
     if root.name == TRASH:
         root = root.parent
     expected = {

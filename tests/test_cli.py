@@ -148,10 +148,10 @@ def test_a_named_store_is_the_one_that_is_used(project: Project, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert [len(project.json("ls", "--store", url)) for url in (a, b)] == [1, 2]
     (project.path / "sub").mkdir()
-    env = {"MITOSIS_STORE": "../relative.db"}
-    assert project.run("experiment=toy", "params=two", **env).returncode == 0
-    listed = project.run("ls", "--json", cwd=project.path / "sub", **env)
-    assert [t["variant"] for t in json.loads(listed.stdout)] == ["two"]
+    assert project.run("experiment=toy", "params=two", MITOSIS_STORE="../relative.db").returncode == 0
+    for name in ("../relative.db", "sqlite:///../relative.db"):
+        listed = project.run("ls", "--json", cwd=project.path / "sub", MITOSIS_STORE=name)
+        assert [t["variant"] for t in json.loads(listed.stdout)] == ["two"]
 
 
 def test_a_copy_of_a_repository_has_trials_of_its_own(project: Project) -> None:

@@ -61,7 +61,7 @@ def stubborn():
 def ticks():
     for number in range(6000):
         print("tick", number, flush=True)
-        time.sleep(0.1)
+        time.sleep(0.1)  # ten minutes of work; the test kills it
 
 
 def exit_with(code):

@@ -79,7 +79,7 @@ class Guarded(Launcher):
             return False
         end = time.monotonic() + max(working.values(), default=0.0) + _RECORDING_SECONDS
         while self._working() and time.monotonic() < end:
-            time.sleep(POLL_SECONDS / 2)
+            time.sleep(POLL_SECONDS)  # the store alone tells: a worker lives on after its trial
         return True
 
     def _working(self) -> dict[int, float]:

@@ -41,7 +41,9 @@ def check(config: DictConfig, resumed: bool) -> None:
 def _holds_password(storage: Any) -> bool:
     """Whether a storage, a URL or what is called with one, holds a password; of any database."""
     if OmegaConf.is_config(storage):
-        return any(map(_holds_password, OmegaConf.to_container(storage, resolve=True).values()))  # type: ignore[union-attr]
+        storage = OmegaConf.to_container(storage, resolve=True)
+    if isinstance(storage, dict | list):
+        return any(map(_holds_password, storage.values() if isinstance(storage, dict) else storage))
     if not isinstance(storage, str) or "://" not in storage:
         return False
     parts = urlsplit(storage)

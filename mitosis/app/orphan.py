@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from mitosis import signals
 
-_SECONDS = 1.0  # between two looks; Linux alone can be asked to tell
+_SECONDS = 1.0  # between two looks: only Linux tells of the end of a parent, and nobody waits for this one
 _worker: _Worker | None = None
 
 

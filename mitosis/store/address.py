@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -93,6 +94,15 @@ def read(text: str | Path) -> Address:
             raise StoreRefused(what, FORMS)
         return Address(path=Path.cwd() / name)
     return Address(url=_postgresql(given).render_as_string(hide_password=False))
+
+
+def located(text: str, base: Path) -> str:
+    """`text`; where it names a SQLite file the URL of that file, a relative path counted from `base`.
+
+    Links are not resolved: what is shown is what was written.
+    """
+    path = text.removeprefix("sqlite:///")
+    return text if "://" in path else f"sqlite:///{os.path.abspath(base / path)}"  # noqa: PTH100
 
 
 def display_url(url: str | Path) -> str:
