@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.engines.engine import Missing, directory, free_ports, run
@@ -74,6 +75,8 @@ def _user() -> dict[str, object]:
 def server() -> Iterator[Server]:
     """A new server with an empty database; it ends with the context. Raises Missing."""
     place = binaries()
+    if find_spec("psycopg") is None:  # a server that nobody can speak to
+        raise Missing("psycopg is not installed: pip install 'mitosis[postgres]'")
     with directory("pg") as home:
         word = home / "word"
         word.write_text(f"{PASSWORD}\n")
