@@ -47,16 +47,16 @@ def audit(
     root: Path,
     repository: Path | None,
     tell: Callable[[int], None],
-    projects: Collection[str] = (),
+    project: str | None = None,
 ) -> Audit:
     """Check every trial of the store against its folder, every folder against the store, the store itself.
 
     A folder without a row is brought in, as is any end that only the folder knows, and a commit whose ref is
-    gone gets it again: of trials that ran in the `repository`, or are of one of its `projects`. `tell` is
+    gone gets it again: of trials that ran in the `repository`, or are of its `project`. `tell` is
     called with the number of trials that have been looked at.
     """
     with store.burst():
-        return _audited(store, root, repository, tell, projects)
+        return _audited(store, root, repository, tell, project)
 
 
 def _audited(
@@ -64,7 +64,7 @@ def _audited(
     root: Path,
     repository: Path | None,
     tell: Callable[[int], None],
-    projects: Collection[str],
+    project: str | None,
 ) -> Audit:
     adopted = tuple(bring_in(store, root))
     damage = [Remark("store_damaged", line, store.url) for line in store.integrity()]
@@ -75,11 +75,11 @@ def _audited(
         tell(trials)
         if trial.status is Status.RUNNING:
             continue  # on another host, or alive
-        spec = trial.spec
+        code_state = trial.spec.code
         if repository is not None and (
-            spec.code.repository == str(repository) or spec.code.project in projects
+            code_state.repository == str(repository) or code_state.project == project
         ):
-            commits.setdefault(spec.code.commit, trial.id)
+            commits.setdefault(code_state.commit, trial.id)
         if removed and (trash.said(Path(trial.spec.folder)).get("emptied") or not _there(trial)):
             continue  # it was deleted for good, and is still counted
         looked, wrong = _folder(trial)

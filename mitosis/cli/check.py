@@ -47,8 +47,7 @@ def command(rebuild: bool, merge: Path | None, as_json: bool, url: str | None) -
         else:
             if merge is not None:
                 _merge(store, root, merge)
-            own = locate.project()
-            found = audit.audit(store, root, locate.repository(), _progress, [own] if own else [])
+            found = audit.audit(store, root, locate.repository(), _progress, locate.project())
     if as_json:
         answers.emit(plain(found))
     else:

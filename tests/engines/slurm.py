@@ -25,6 +25,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 SlurmctldPort={port}
+MaxArraySize=501
 AuthType=auth/munge
 CredType=cred/munge
 AuthInfo=socket={home}/munge/socket

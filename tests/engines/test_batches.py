@@ -7,7 +7,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from mitosis.app import launchers
 from tests.engines import required, zoo
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.engines]
@@ -30,6 +32,20 @@ def test_a_failure_in_one_batch_does_not_stop_the_next(where: zoo.Zoo) -> None:
     found = {(t["variant"], t["seed"]): t["status"] for t in where.trials()}
     ends = {"fails": "failed", "dies": "died", "fine": "succeeded"}
     assert found == {(kind, seed): end for kind, end in ends.items() for seed in (0, 1)}
+
+
+def test_a_cluster_is_asked_for_its_largest_array(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MaxArraySize is the first index that is too large, and so is one more than the jobs of a batch."""
+    cluster = request.getfixturevalue("slurm")
+    for name, value in cluster.env.items():
+        monkeypatch.setenv(name, value)
+    config = OmegaConf.create(
+        {"hydra": {"launcher": {"_target_": "x.SlurmLauncher"}, "sweeper": {"max_batch_size": None}}}
+    )
+    launchers.prepare(config)
+    assert config.hydra.sweeper.max_batch_size == 500
 
 
 def test_a_sweep_of_batches_goes_on_under_its_id(where: zoo.Zoo) -> None:
