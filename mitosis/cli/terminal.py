@@ -81,7 +81,7 @@ class Terminal:
         unfiled = text.unfiled(trial, self._name)
         if unfiled:
             self._complain(unfiled)
-        elif self._hints and self._sweep is None:
+        elif self._hints and self._sweep is None:  # as tables.hint, which needs click
             what = "open" if trial.status is Status.SUCCEEDED else "show"
             write(
                 self._out if self._out.isatty() else sys.stderr,

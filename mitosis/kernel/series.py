@@ -11,6 +11,7 @@ from mitosis.kernel import contract, notes
 
 DIRECTORY, FILE = "series", "log.jsonl"  # in the trial's folder, see folder.py; no input and no output
 
+_LARGE = 2**53  # whole numbers below it are floats, too
 _path = ""  # of the file; "": outside of a trial
 _file = -1
 _began = 0.0
@@ -47,7 +48,8 @@ def log(step: float, **values: Any) -> None:
     line: dict[str, Any] = {"step": place, "seconds": round(time.perf_counter() - _began, 6)}
     measured: dict[str, float] = {}
     for name, value in values.items():
-        number = value if value.__class__ is float else contract.number(value)
+        small = value.__class__ is int and -_LARGE < value < _LARGE
+        number = value if value.__class__ is float or small else contract.number(value)
         if number is not None:
             measured[name] = number
         elif value is not None:
