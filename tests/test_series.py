@@ -149,6 +149,8 @@ def test_numbers_of_any_size_are_kept_and_shown(tmp_path: Path) -> None:
     logging.begin(str(tmp_path))
     try:
         logging.log(1, x=10**5000, y=1)
+        with pytest.raises(TypeError, match="step must be a number"):
+            logging.log(10**5000, y=1)
     finally:
         logging.end()
     (found,) = series.read(TrialFolder(tmp_path))

@@ -40,7 +40,7 @@ def log(step: float, **values: Any) -> None:
     forked children may log, too. None is passed over; what else is no number is left out with a note. Raises
     TypeError where `step` is no number.
     """
-    place = step if step.__class__ is int else _place(step)
+    place = step if step.__class__ is int and -_LARGE < step < _LARGE else _place(step)
     if not _path:
         shown = " ".join(f"{name}={contract.shown(contract.unwrapped(v))}" for name, v in values.items())
         print(f"step {place}: {shown}")
@@ -63,7 +63,8 @@ def log(step: float, **values: Any) -> None:
 def _place(step: Any) -> float:
     number = contract.number(step)
     if number is None:
-        raise TypeError(f"log(step, ...): step must be a number, not {step!r}")
+        what = "so large a one" if step.__class__ is int else repr(step)  # Python shows none of 5,000 digits
+        raise TypeError(f"log(step, ...): step must be a number, not {what}")
     return int(number) if number.is_integer() else number
 
 
